@@ -1,0 +1,2 @@
+//! usysv bench
+fn main() {}

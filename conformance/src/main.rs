@@ -1,0 +1,2 @@
+//! usysv conformance
+fn main() {}

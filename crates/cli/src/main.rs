@@ -1,0 +1,2 @@
+//! usysv
+fn main() {}

@@ -1,0 +1,110 @@
+//! The C ABI of System V IPC: structures and constants exactly as Linux and the libc lay them out.
+//!
+//! Source: `msgctl(2)`, `msgop(2)`, `sysvipc(7)` and `<sys/msg.h>` for 64-bit Linux.
+
+use core::mem::{offset_of, size_of};
+
+pub use libc::{
+    IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY,
+    MSG_EXCEPT, MSG_INFO, MSG_NOERROR, MSG_STAT,
+};
+
+/// `msgctl`: as `MSG_STAT`, without the read-permission check (Linux 4.17).
+pub const MSG_STAT_ANY: i32 = 13;
+
+/// Ids are `index + sequence * IPCMNI`, as Linux's.
+pub const IPCMNI: i32 = 32768;
+
+/// `struct ipc_perm`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IpcPerm {
+    /// The key that `msgget` was called with, 0 for `IPC_PRIVATE` or after removal.
+    pub key: i32,
+    /// Effective user id of the owner.
+    pub uid: u32,
+    /// Effective group id of the owner.
+    pub gid: u32,
+    /// Effective user id of the creator.
+    pub cuid: u32,
+    /// Effective group id of the creator.
+    pub cgid: u32,
+    /// Permission bits (nine lowest) and, for segments, state flags.
+    pub mode: u16,
+    pad1: u16,
+    /// Sequence number: `id / 32768`.
+    pub seq: u16,
+    pad2: u16,
+    unused: [u64; 2],
+}
+
+/// `struct msqid_ds`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MsqidDs {
+    /// Ownership and permissions.
+    pub msg_perm: IpcPerm,
+    /// Time of the last `msgsnd`, in seconds since the epoch, 0 if none.
+    pub msg_stime: i64,
+    /// Time of the last `msgrcv`, in seconds since the epoch, 0 if none.
+    pub msg_rtime: i64,
+    /// Time of creation or last `IPC_SET`, in seconds since the epoch.
+    pub msg_ctime: i64,
+    /// Bytes of message text in the queue.
+    pub msg_cbytes: u64,
+    /// Number of messages in the queue.
+    pub msg_qnum: u64,
+    /// Most bytes of message text allowed in the queue; also the most messages.
+    pub msg_qbytes: u64,
+    /// Process id of the last `msgsnd`.
+    pub msg_lspid: i32,
+    /// Process id of the last `msgrcv`.
+    pub msg_lrpid: i32,
+    unused: [u64; 2],
+}
+
+/// `struct msginfo`, as `IPC_INFO` and `MSG_INFO` fill it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MsgInfo {
+    /// Size of the message pool in KiB (`IPC_INFO`), or number of queues (`MSG_INFO`).
+    pub msgpool: i32,
+    /// Entries in the message map (`IPC_INFO`), or messages in all queues (`MSG_INFO`).
+    pub msgmap: i32,
+    /// Largest message text, in bytes.
+    pub msgmax: i32,
+    /// Default bytes in a queue.
+    pub msgmnb: i32,
+    /// Most queues.
+    pub msgmni: i32,
+    /// Message segment size, unused by Linux.
+    pub msgssz: i32,
+    /// Message headers (`IPC_INFO`), or bytes of text in all queues (`MSG_INFO`).
+    pub msgtql: i32,
+    /// Message segments, unused by Linux.
+    pub msgseg: u16,
+}
+
+impl IpcPerm {
+    /// A record with these values and zeroed padding.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(key: i32, uid: u32, gid: u32, cuid: u32, cgid: u32, mode: u16, seq: u16) -> IpcPerm {
+        IpcPerm {
+            key,
+            uid,
+            gid,
+            cuid,
+            cgid,
+            mode,
+            seq,
+            ..IpcPerm::default()
+        }
+    }
+}
+
+const _: () = assert!(size_of::<IpcPerm>() == size_of::<libc::ipc_perm>());
+const _: () = assert!(size_of::<MsqidDs>() == size_of::<libc::msqid_ds>());
+const _: () = assert!(offset_of!(MsqidDs, msg_stime) == offset_of!(libc::msqid_ds, msg_stime));
+const _: () = assert!(offset_of!(MsqidDs, msg_qbytes) == offset_of!(libc::msqid_ds, msg_qbytes));
+const _: () = assert!(offset_of!(MsqidDs, msg_lrpid) == offset_of!(libc::msqid_ds, msg_lrpid));
+const _: () = assert!(size_of::<MsgInfo>() == size_of::<libc::msginfo>());
