@@ -2,7 +2,19 @@
 
 use super::Scenario;
 
+mod copy;
 mod get;
+mod ids;
+mod receive;
+mod select;
+mod send;
 
 /// All of them.
-pub(super) const ALL: &[&[Scenario]] = &[get::ALL];
+pub(super) const ALL: &[&[Scenario]] = &[
+    get::ALL,
+    ids::ALL,
+    send::ALL,
+    select::ALL,
+    receive::ALL,
+    copy::ALL,
+];
