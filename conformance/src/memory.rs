@@ -15,6 +15,12 @@ pub struct Area {
     map: Option<(*mut u8, usize)>,
 }
 
+// SAFETY: an area hands out copies and an address, never references; who shares one between threads
+// (a sender's buffer that changes under it) shares it with the kernel, as C programs do.
+unsafe impl Send for Area {}
+// SAFETY: as above.
+unsafe impl Sync for Area {}
+
 impl Area {
     /// The null pointer.
     pub fn null() -> Area {

@@ -40,6 +40,13 @@ impl Player for Child {
     }
 }
 
+impl Child {
+    /// Whether its call number `count` has returned.
+    pub fn is_through(&self, count: u32) -> bool {
+        self.board.returned.load(SeqCst) >= count
+    }
+}
+
 impl Player for Thread {
     fn board(&self) -> &'static Board {
         self.board
@@ -79,8 +86,18 @@ impl Default for Gate {
 impl Stage {
     /// Forks a child that plays `play` and exits with 0.
     pub fn spawn(&self, name: &'static str, play: impl FnOnce(&Stage)) -> Child {
+        self.spawn_by(process::fork, name, play)
+    }
+
+    /// As `spawn`, with another way to fork.
+    pub fn spawn_by(
+        &self,
+        fork: fn() -> Option<i32>,
+        name: &'static str,
+        play: impl FnOnce(&Stage),
+    ) -> Child {
         let board = Board::new();
-        let pid = process::fork();
+        let pid = fork();
         let own = pid.unwrap_or_else(process::own_pid);
         self.enlist(own, name);
         match pid {

@@ -1,4 +1,4 @@
-//! Processes, credentials, signals and timers: the C calls that scenarios need besides IPC.
+//! Processes and credentials: the C calls that scenarios need besides IPC.
 #![allow(unsafe_code)]
 
 use crate::errno::Errno;
@@ -73,6 +73,16 @@ fn ending(status: c_int) -> Ending {
     }
 }
 
+/// `fork()` behind the C library's back, so that no `pthread_atfork` handler runs.
+pub fn raw_fork() -> Option<i32> {
+    // SAFETY: as for `fork`; the child keeps to calls that need none of the library's handlers.
+    match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
+        0 => None,
+        -1 => panic!("clone: {}", last_errno()),
+        pid => Some(pid as i32),
+    }
+}
+
 /// `kill(pid, signal)`
 pub fn kill(pid: i32, signal: c_int) -> Result<(), Errno> {
     // SAFETY: takes no pointers.
@@ -144,55 +154,6 @@ pub fn set_groups(groups: &[u32]) {
     });
 }
 
-/// Installs a handler, which must keep to atomics and async-signal-safe calls, or `SIG_IGN` and
-/// `SIG_DFL` by their numbers.
-pub fn on_signal(signal: c_int, handler: libc::sighandler_t, flags: c_int) {
-    // SAFETY: a plain C struct of integers and nullable pointers, for which zeros are a value.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler;
-    action.sa_flags = flags;
-    // SAFETY: `action` is complete; the handlers of this suite are `extern "C" fn(c_int)` and keep
-    // to atomics, SysV calls and setcontext.
-    done("sigaction", unsafe {
-        libc::sigaction(signal, &action, std::ptr::null_mut())
-    });
-}
-
-/// Blocks or unblocks one signal in this thread.
-pub fn mask_signal(how: c_int, signal: c_int) {
-    // SAFETY: sigset_t is plain data; the calls only fill it and read it.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, signal);
-        done(
-            "sigmask",
-            libc::pthread_sigmask(how, &set, std::ptr::null_mut()),
-        );
-    }
-}
-
-/// `setitimer(ITIMER_REAL)`: `SIGALRM` every so many microseconds, or never again for 0.
-pub fn alarm_every(interval_us: i64) {
-    let interval = libc::timeval {
-        tv_sec: 0,
-        tv_usec: interval_us,
-    };
-    let timer = libc::itimerval {
-        it_interval: interval,
-        it_value: interval,
-    };
-    // SAFETY: the timer lives on this stack.
-    let ret = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
-    done("setitimer", ret);
-}
-
-/// `alarm(seconds)`
-pub fn alarm(seconds: u32) {
-    // SAFETY: takes no pointers.
-    unsafe { libc::alarm(seconds) };
-}
-
 /// `chroot(path)` and `chdir("/")`
 pub fn change_root(path: &Path) {
     let path = c_string(path);
@@ -208,6 +169,12 @@ pub fn close_all(first: c_int, last: c_int) {
         // SAFETY: the scenario's process keeps no file open but its standard ones.
         unsafe { libc::close(fd) };
     }
+}
+
+/// `setsid()`
+pub fn new_session() {
+    // SAFETY: takes nothing.
+    assert_ne!(unsafe { libc::setsid() }, -1, "setsid: {}", last_errno());
 }
 
 /// `umask(mask)`

@@ -67,4 +67,21 @@ impl Stage {
         self.say(format_args!("$ {script} -> {status}"));
         (status, String::from_utf8_lossy(&output.stdout).into_owned())
     }
+
+    /// Starts this program to play a part, which must succeed.
+    #[track_caller]
+    pub fn run_part(&self, arguments: &[String]) {
+        let mut command = Command::new("/proc/self/exe");
+        let output = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("this program to run");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}: {complaint}",
+            output.status
+        );
+    }
 }

@@ -118,6 +118,8 @@ fn play(program: &Path, scenario: &Scenario, side: Side, power: Power) -> Result
         .args(["run", scenario.name])
         .env_remove("LD_PRELOAD")
         .env_remove(PRELOADED);
+    // An assertion says where it stands; who wants more uses gdb.
+    command.env("RUST_BACKTRACE", "0");
     let directory = match side {
         Side::Kernel => None,
         Side::Usysv => {

@@ -2,12 +2,17 @@
 
 use super::Scenario;
 
+mod blocking;
 mod copy;
+mod forks;
 mod get;
 mod ids;
 mod receive;
 mod select;
 mod send;
+mod senders;
+mod signals;
+mod threads;
 
 /// All of them.
 pub(super) const ALL: &[&[Scenario]] = &[
@@ -17,4 +22,9 @@ pub(super) const ALL: &[&[Scenario]] = &[
     select::ALL,
     receive::ALL,
     copy::ALL,
+    blocking::ALL,
+    senders::ALL,
+    signals::ALL,
+    forks::ALL,
+    threads::ALL,
 ];

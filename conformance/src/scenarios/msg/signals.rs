@@ -1,0 +1,476 @@
+//! Signals: what ends a wait, what does not, and handlers that use queues themselves.
+
+use crate::call;
+use crate::errno::Errno;
+use crate::msg::Queue;
+use crate::process::{self, Ending};
+use crate::scenarios::{Scenario, table};
+use crate::signals;
+use crate::stage::Stage;
+use libc::{
+    EAGAIN, EIDRM, EINTR, EINVAL, ENOMSG, IPC_NOWAIT, SA_RESTART, SIG_BLOCK, SIG_UNBLOCK, SIGALRM,
+    SIGCHLD, SIGCONT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
+
+pub(super) const ALL: &[Scenario] = table![
+    handler_interrupts_a_waiting_receiver,
+    handler_interrupts_a_waiting_sender,
+    sa_restart_does_not_restart_a_receive,
+    sa_restart_does_not_restart_a_send,
+    interrupted_receiver_can_wait_again,
+    interrupted_sender_can_wait_again,
+    interrupted_receiver_gave_up_its_place,
+    alarm_interrupts_a_receive,
+    ignored_signal_does_not_interrupt,
+    signals_ignored_by_default_do_not_interrupt,
+    blocked_signal_does_not_interrupt,
+    blocked_signal_is_delivered_after_the_call,
+    handler_in_another_thread_does_not_interrupt,
+    deadly_signal_ends_a_waiting_receiver,
+    stop_and_continue_do_not_interrupt_a_receiver,
+    stop_and_continue_do_not_interrupt_a_sender,
+    continue_with_a_handler_interrupts,
+    stopped_and_continued_receiver_goes_to_the_end_of_the_line,
+    stopped_receiver_holds_nothing_back,
+    receive_that_need_not_wait_ignores_pending_signals,
+    handler_that_sends_leaves_its_message_queued,
+    handler_that_receives_takes_from_the_waiting_call,
+    handler_that_removes_the_queue_still_means_eintr,
+    handler_sends_and_receives_in_the_midst_of_calls,
+    handler_removes_the_queue_in_the_midst_of_calls,
+    queue_is_usable_after_jumping_out_of_a_receive,
+    jumped_out_receiver_takes_no_message,
+    queue_is_usable_after_jumping_out_of_a_send,
+];
+
+/// The queue that handlers use.
+static QUEUE: AtomicI32 = AtomicI32::new(-1);
+
+fn full(t: &Stage) -> Queue {
+    let queue = t.private();
+    t.change(queue, |stat| stat.qbytes = 4).must();
+    t.put(queue, 1, "full");
+    queue
+}
+
+fn receive_is_interrupted(t: &Stage, flags: i32) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        signals::count(SIGUSR1, flags);
+        t.recv(queue, 100, 0, 0).fails(EINTR);
+        assert_eq!(signals::seen(), 1);
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.join(child);
+    t.put(queue, 1, "kept");
+    assert_eq!(t.take(queue, 0), "kept");
+}
+
+fn send_is_interrupted(t: &Stage, flags: i32) {
+    let queue = full(t);
+    let child = t.spawn("sender", |t| {
+        signals::count(SIGUSR1, flags);
+        t.send(queue, 2, "lost", 0).fails(EINTR);
+        assert_eq!(signals::seen(), 1);
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.join(child);
+    assert_eq!(t.take(queue, 0), "full");
+    t.is_empty(queue);
+}
+
+fn handler_interrupts_a_waiting_receiver(t: &Stage) {
+    receive_is_interrupted(t, 0);
+}
+
+fn handler_interrupts_a_waiting_sender(t: &Stage) {
+    send_is_interrupted(t, 0);
+}
+
+fn sa_restart_does_not_restart_a_receive(t: &Stage) {
+    receive_is_interrupted(t, SA_RESTART);
+}
+
+fn sa_restart_does_not_restart_a_send(t: &Stage) {
+    send_is_interrupted(t, SA_RESTART);
+}
+
+fn interrupted_receiver_can_wait_again(t: &Stage) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        signals::count(SIGUSR1, SA_RESTART);
+        for _ in 0..3 {
+            t.recv(queue, 100, 0, 0).fails(EINTR);
+        }
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"hello");
+    });
+    for interrupted in 1..=3 {
+        t.wait_blocked(&child);
+        t.signal(&child, SIGUSR1);
+        t.wait_returned(&child, interrupted);
+    }
+    t.wait_blocked(&child);
+    t.put(queue, 1, "hello");
+    t.join(child);
+}
+
+fn interrupted_sender_can_wait_again(t: &Stage) {
+    let queue = full(t);
+    let child = t.spawn("sender", |t| {
+        signals::count(SIGUSR1, 0);
+        t.send(queue, 2, "next", 0).fails(EINTR);
+        t.send(queue, 2, "next", 0).must();
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.wait_returned(&child, 1);
+    t.wait_blocked(&child);
+    t.take(queue, 0);
+    t.join(child);
+    assert_eq!(t.take(queue, 2), "next");
+}
+
+fn interrupted_receiver_gave_up_its_place(t: &Stage) {
+    let queue = t.private();
+    let first = t.spawn("first", |t| {
+        signals::count(SIGUSR1, 0);
+        t.recv(queue, 100, 0, 0).fails(EINTR);
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"two");
+    });
+    t.wait_blocked(&first);
+    let second = t.spawn("second", |t| {
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"one")
+    });
+    t.wait_blocked(&second);
+    t.signal(&first, SIGUSR1);
+    t.wait_returned(&first, 1);
+    t.wait_blocked(&first);
+    t.put(queue, 1, "one");
+    t.put(queue, 1, "two");
+    t.join(first);
+    t.join(second);
+}
+
+fn alarm_interrupts_a_receive(t: &Stage) {
+    let queue = t.private();
+    signals::count(SIGALRM, SA_RESTART);
+    signals::alarm(1);
+    t.recv(queue, 100, 0, 0).fails(EINTR);
+    assert_eq!(signals::seen(), 1);
+}
+
+/// A waiting receiver sleeps through these signals.
+fn sleeps_through(t: &Stage, sent: &[i32], prepare: impl FnOnce(), afterwards: impl FnOnce()) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        prepare();
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"hello");
+        afterwards();
+    });
+    t.wait_blocked(&child);
+    for &signal in sent {
+        t.signal(&child, signal);
+        t.wait_blocked(&child);
+    }
+    t.put(queue, 1, "hello");
+    t.join(child);
+}
+
+fn ignored_signal_does_not_interrupt(t: &Stage) {
+    sleeps_through(
+        t,
+        &[SIGUSR1, SIGTERM],
+        || {
+            [SIGUSR1, SIGTERM]
+                .map(signals::ignore)
+                .into_iter()
+                .collect()
+        },
+        || {},
+    );
+}
+
+fn signals_ignored_by_default_do_not_interrupt(t: &Stage) {
+    sleeps_through(t, &[SIGCHLD, SIGWINCH, libc::SIGURG, SIGCONT], || {}, || {});
+}
+
+fn blocked_signal_does_not_interrupt(t: &Stage) {
+    let prepare = || {
+        signals::count(SIGUSR1, 0);
+        signals::mask(SIG_BLOCK, SIGUSR1);
+    };
+    sleeps_through(t, &[SIGUSR1], prepare, || assert_eq!(signals::seen(), 0));
+}
+
+fn blocked_signal_is_delivered_after_the_call(t: &Stage) {
+    let prepare = || {
+        signals::count(SIGUSR1, 0);
+        signals::mask(SIG_BLOCK, SIGUSR1);
+    };
+    let afterwards = || {
+        signals::mask(SIG_UNBLOCK, SIGUSR1);
+        assert_eq!(signals::seen(), 1);
+    };
+    sleeps_through(t, &[SIGUSR1, SIGUSR1], prepare, afterwards);
+}
+
+fn handler_in_another_thread_does_not_interrupt(t: &Stage) {
+    let queue = t.private();
+    signals::count(SIGUSR1, 0);
+    let thread = t.thread("receiver", move |t| {
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"hello");
+    });
+    t.wait_blocked(&thread);
+    process::kill_thread(process::own_tid(), SIGUSR1);
+    assert_eq!(signals::seen(), 1);
+    t.wait_blocked(&thread);
+    t.put(queue, 1, "hello");
+    t.join_thread(thread);
+}
+
+fn deadly_signal_ends_a_waiting_receiver(t: &Stage) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        t.recv(queue, 100, 0, 0).must();
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGTERM);
+    t.reap(child, Ending::Killed(SIGTERM));
+    t.put(queue, 1, "kept");
+    assert_eq!(t.take(queue, 0), "kept");
+}
+
+fn stop_and_continue_do_not_interrupt_a_receiver(t: &Stage) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"hello");
+    });
+    for _ in 0..3 {
+        t.wait_blocked(&child);
+        t.stop(&child);
+        t.signal(&child, SIGCONT);
+    }
+    t.wait_blocked(&child);
+    t.put(queue, 1, "hello");
+    t.join(child);
+}
+
+fn stop_and_continue_do_not_interrupt_a_sender(t: &Stage) {
+    let queue = full(t);
+    let child = t.spawn("sender", |t| t.send(queue, 2, "next", 0).must());
+    t.wait_blocked(&child);
+    t.stop(&child);
+    t.signal(&child, SIGCONT);
+    t.wait_blocked(&child);
+    t.take(queue, 0);
+    t.join(child);
+    assert_eq!(t.take(queue, 2), "next");
+}
+
+fn continue_with_a_handler_interrupts(t: &Stage) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        signals::count(SIGCONT, SA_RESTART);
+        t.recv(queue, 100, 0, 0).fails(EINTR);
+        assert_eq!(signals::seen(), 1);
+    });
+    t.wait_blocked(&child);
+    t.stop(&child);
+    t.signal(&child, SIGCONT);
+    t.join(child);
+}
+
+fn stopped_and_continued_receiver_goes_to_the_end_of_the_line(t: &Stage) {
+    let queue = t.private();
+    let first = t.spawn("first", |t| {
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"two")
+    });
+    t.wait_blocked(&first);
+    let second = t.spawn("second", |t| {
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"one")
+    });
+    t.wait_blocked(&second);
+    t.stop(&first);
+    t.signal(&first, SIGCONT);
+    t.wait_blocked(&first);
+    t.put(queue, 1, "one");
+    t.put(queue, 1, "two");
+    t.join(first);
+    t.join(second);
+}
+
+fn stopped_receiver_holds_nothing_back(t: &Stage) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"second");
+    });
+    t.wait_blocked(&child);
+    t.stop(&child);
+    t.put(queue, 1, "first");
+    assert_eq!(t.take(queue, 0), "first");
+    t.put(queue, 1, "second");
+    t.signal(&child, SIGCONT);
+    t.join(child);
+    t.is_empty(queue);
+}
+
+fn receive_that_need_not_wait_ignores_pending_signals(t: &Stage) {
+    let queue = t.private();
+    t.put(queue, 1, "there");
+    signals::count(SIGUSR1, 0);
+    signals::mask(SIG_BLOCK, SIGUSR1);
+    process::kill_thread(process::own_tid(), SIGUSR1);
+    assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"there");
+    t.recv(queue, 100, 0, IPC_NOWAIT).fails(ENOMSG);
+    t.send(queue, 1, "again", 0).must();
+    assert_eq!(signals::seen(), 0);
+}
+
+/// A receiver waits, a signal comes, and `handler` runs in its midst.
+fn handled_in_a_receive(t: &Stage, handler: fn(), afterwards: impl FnOnce(&Stage, Queue)) {
+    let queue = t.private();
+    QUEUE.store(queue.0, SeqCst);
+    let child = t.spawn("receiver", |t| {
+        signals::handle(SIGUSR1, SA_RESTART, handler);
+        t.recv(queue, 100, 1, 0).fails(EINTR);
+        afterwards(t, queue);
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.join(child);
+}
+
+fn handler_that_sends_leaves_its_message_queued(t: &Stage) {
+    let handler = || {
+        let sent = call::send_word(QUEUE.load(SeqCst), 1, 77, IPC_NOWAIT);
+        assert!(sent.is_ok());
+    };
+    handled_in_a_receive(t, handler, |t, queue| {
+        assert_eq!(call::receive_word(queue.0, 1, IPC_NOWAIT), Ok((1, 77)));
+        t.is_empty(queue);
+    });
+}
+
+fn handler_that_receives_takes_from_the_waiting_call(t: &Stage) {
+    let handler = || {
+        let id = QUEUE.load(SeqCst);
+        assert!(call::send_word(id, 1, 78, IPC_NOWAIT).is_ok());
+        assert!(call::receive_word(id, 1, IPC_NOWAIT) == Ok((1, 78)));
+        assert!(call::receive_word(id, 1, IPC_NOWAIT) == Err(Errno(ENOMSG)));
+    };
+    handled_in_a_receive(t, handler, |t, queue| t.is_empty(queue));
+}
+
+fn handler_that_removes_the_queue_still_means_eintr(t: &Stage) {
+    let handler = || {
+        let removed = call::msgctl(QUEUE.load(SeqCst), libc::IPC_RMID, &mut call::blank_ds());
+        assert!(removed.is_ok());
+    };
+    handled_in_a_receive(t, handler, |t, queue| t.stat(queue).fails(EINVAL));
+}
+
+fn handler_sends_and_receives_in_the_midst_of_calls(t: &Stage) {
+    static ROUNDS: AtomicU64 = AtomicU64::new(0);
+    let queue = t.private();
+    QUEUE.store(queue.0, SeqCst);
+    signals::handle(SIGALRM, SA_RESTART, || {
+        let (id, round) = (QUEUE.load(SeqCst), ROUNDS.fetch_add(1, SeqCst));
+        assert!(call::send_word(id, 9, round, IPC_NOWAIT).is_ok());
+        assert!(call::receive_word(id, 9, IPC_NOWAIT) == Ok((9, round)));
+    });
+    signals::alarm_every(150);
+    let mut word = 0;
+    while word < 2000 || (ROUNDS.load(SeqCst) < 100 && word < 10_000_000) {
+        let sent = call::send_word(queue.0, 1, word, 0);
+        assert!(sent.is_ok(), "{sent:?}");
+        let received = call::receive_word(queue.0, 1, 0);
+        assert_eq!(received, Ok((1, word)));
+        word += 1;
+    }
+    signals::alarm_every(0);
+    assert!(ROUNDS.load(SeqCst) >= 100, "the timer ticked");
+    t.is_empty(queue);
+    assert_eq!(t.stat(queue).must().cbytes, 0);
+}
+
+fn handler_removes_the_queue_in_the_midst_of_calls(t: &Stage) {
+    signals::handle(SIGALRM, 0, || {
+        let id = QUEUE.swap(-1, SeqCst);
+        if id >= 0 {
+            let removed = call::msgctl(id, libc::IPC_RMID, &mut call::blank_ds());
+            assert!(removed.is_ok());
+        }
+    });
+    signals::alarm_every(300);
+    for _ in 0..100 {
+        let queue = call::msgget(libc::IPC_PRIVATE, 0o600).expect("a queue");
+        QUEUE.store(queue, SeqCst);
+        let end = loop {
+            let failed = call::send_word(queue, 1, 5, 0).err();
+            if let Some(errno) = failed.or(call::receive_word(queue, 1, 0).err()) {
+                break errno;
+            }
+        };
+        // It was removed between two calls or within one; in a wait it would be EINTR.
+        assert!([EINVAL, EIDRM, EINTR].map(Errno).contains(&end), "{end}");
+        assert_eq!(QUEUE.load(SeqCst), -1);
+    }
+    signals::alarm_every(0);
+    assert_eq!(t.usage().must().1.msgpool, 0);
+}
+
+fn queue_is_usable_after_jumping_out_of_a_receive(t: &Stage) {
+    let queue = t.private();
+    let child = t.spawn("receiver", |t| {
+        signals::handle(SIGUSR1, 0, signals::jump_out);
+        t.abandonable(&mut || t.recv(queue, 100, 0, 0).fails(EINTR));
+        t.say("jumped out");
+        t.put(queue, 1, "still works");
+        assert_eq!(t.take(queue, 0), "still works");
+        assert_eq!(t.recv(queue, 100, 0, 0).must().text, b"waits again");
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.wait_returned(&child, 3);
+    t.wait_blocked(&child);
+    t.put(queue, 1, "waits again");
+    t.join(child);
+    t.is_empty(queue);
+}
+
+fn jumped_out_receiver_takes_no_message(t: &Stage) {
+    let queue = t.private();
+    let gate = crate::players::Gate::new();
+    let child = t.spawn("receiver", |t| {
+        signals::handle(SIGUSR1, 0, signals::jump_out);
+        t.abandonable(&mut || t.recv(queue, 100, 0, 0).fails(EINTR));
+        t.tell(1);
+        gate.pass();
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.hear(&child, 1);
+    t.put(queue, 1, "for others");
+    assert_eq!(t.take(queue, 0), "for others");
+    gate.open();
+    t.join(child);
+}
+
+fn queue_is_usable_after_jumping_out_of_a_send(t: &Stage) {
+    let queue = full(t);
+    let child = t.spawn("sender", |t| {
+        signals::handle(SIGUSR2, 0, signals::jump_out);
+        t.abandonable(&mut || t.send(queue, 2, "lost", 0).must());
+        t.send(queue, 2, "next", IPC_NOWAIT).fails(EAGAIN);
+        assert_eq!(t.take(queue, 0), "full");
+        t.put(queue, 2, "next");
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR2);
+    t.join(child);
+    assert_eq!(t.take(queue, 0), "next");
+    t.is_empty(queue);
+}
