@@ -4,10 +4,14 @@ use super::Scenario;
 
 mod blocking;
 mod copy;
+mod ctl_set;
+mod ctl_stat;
 mod forks;
 mod get;
 mod ids;
+mod permissions;
 mod receive;
+mod remove;
 mod select;
 mod send;
 mod senders;
@@ -27,4 +31,8 @@ pub(super) const ALL: &[&[Scenario]] = &[
     signals::ALL,
     forks::ALL,
     threads::ALL,
+    ctl_stat::ALL,
+    ctl_set::ALL,
+    remove::ALL,
+    permissions::ALL,
 ];
