@@ -136,10 +136,11 @@ fn play(program: &Path, scenario: &Scenario, side: Side, power: Power) -> Result
         Power::None => return Err("no fresh world to play in".to_owned()),
     }
     let mut run = watch(command)?;
-    if side == Side::Usysv && power == Power::Root {
-        if let Err(reason) = kernel_is_untouched() {
-            run.failure.get_or_insert_default().push_str(&reason);
-        }
+    if side == Side::Usysv
+        && power == Power::Root
+        && let Err(reason) = kernel_is_untouched()
+    {
+        run.failure.get_or_insert_default().push_str(&reason);
     }
     drop(directory);
     Ok(run)

@@ -41,6 +41,9 @@ impl Oracle {
     }
 }
 
+/// Lines of a failed run's transcript that are shown: what came last.
+const LAST: usize = 30;
+
 fn judge(run: &Run, differs: Option<String>) -> Result<(), Failed> {
     let complaints: Vec<&str> = run
         .failure
@@ -48,16 +51,16 @@ fn judge(run: &Run, differs: Option<String>) -> Result<(), Failed> {
         .chain(&differs)
         .map(String::as_str)
         .collect();
-    match complaints[..] {
-        [] => Ok(()),
-        _ if differs.is_some() => Err(complaints.join("\n").into()),
-        _ => Err(format!(
-            "{}\nso far:\n{}",
-            complaints.join("\n"),
-            run.transcript.join("\n")
-        )
-        .into()),
+    if complaints.is_empty() {
+        return Ok(());
     }
+    let mut report = complaints.join("\n");
+    if differs.is_none() {
+        let skipped = run.transcript.len().saturating_sub(LAST);
+        let last = run.transcript[skipped..].join("\n");
+        report.push_str(&format!("\nso far ({skipped} lines before these):\n{last}"));
+    }
+    Err(report.into())
 }
 
 fn main() {

@@ -6,9 +6,12 @@ mod blocking;
 mod copy;
 mod ctl_set;
 mod ctl_stat;
+mod edges;
 mod forks;
 mod get;
 mod ids;
+mod info;
+mod limits;
 mod permissions;
 mod receive;
 mod remove;
@@ -16,6 +19,7 @@ mod select;
 mod send;
 mod senders;
 mod signals;
+mod tables;
 mod threads;
 
 /// All of them.
@@ -34,5 +38,9 @@ pub(super) const ALL: &[&[Scenario]] = &[
     ctl_stat::ALL,
     ctl_set::ALL,
     remove::ALL,
+    info::ALL,
     permissions::ALL,
+    limits::ALL,
+    tables::ALL,
+    edges::ALL,
 ];
