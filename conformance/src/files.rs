@@ -40,10 +40,12 @@ fn c_path(path: &str) -> CString {
 fn open(way: Way, path: &CStr, flags: c_int) -> Result<c_int, Errno> {
     let path = path.as_ptr();
     // SAFETY: a NUL-terminated path that outlives the call.
-    let fd = match way {
-        Way::Open64 => unsafe { libc::open64(path, flags, 0o644) },
-        Way::OpenAt => unsafe { libc::openat(libc::AT_FDCWD, path, flags, 0o644) },
-        _ => unsafe { libc::open(path, flags, 0o644) },
+    let fd = unsafe {
+        match way {
+            Way::Open64 => libc::open64(path, flags, 0o644),
+            Way::OpenAt => libc::openat(libc::AT_FDCWD, path, flags, 0o644),
+            _ => libc::open(path, flags, 0o644),
+        }
     };
     if fd < 0 { Err(last_errno()) } else { Ok(fd) }
 }
@@ -75,9 +77,11 @@ fn read_descriptor(fd: c_int, chunk: usize) -> Result<String, Errno> {
 
 fn stream(way: Way, path: &CStr, mode: &CStr) -> Result<*mut libc::FILE, Errno> {
     // SAFETY: NUL-terminated strings that outlive the call.
-    let file = match way {
-        Way::Fopen64 => unsafe { libc::fopen64(path.as_ptr(), mode.as_ptr()) },
-        _ => unsafe { libc::fopen(path.as_ptr(), mode.as_ptr()) },
+    let file = unsafe {
+        match way {
+            Way::Fopen64 => libc::fopen64(path.as_ptr(), mode.as_ptr()),
+            _ => libc::fopen(path.as_ptr(), mode.as_ptr()),
+        }
     };
     if file.is_null() {
         Err(last_errno())

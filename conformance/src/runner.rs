@@ -3,6 +3,7 @@
 //! The kernel's world is a new IPC namespace. usysv's is a new `USYSV_NS` directory under
 //! `LD_PRELOAD`, and around it a new IPC namespace again, whose first queue must afterwards still
 //! be id 0: Linux hands out indexes in turn, so that a single call that reached the kernel shows.
+//! Its limits must be as they were, too.
 #![allow(unsafe_code)]
 
 use crate::process;
@@ -135,10 +136,11 @@ fn play(program: &Path, scenario: &Scenario, side: Side, power: Power) -> Result
         Power::UserNamespaces => fresh_user_world(&mut command),
         Power::None => return Err("no fresh world to play in".to_owned()),
     }
+    let limits = kernel_limits();
     let mut run = watch(command)?;
     if side == Side::Usysv
         && power == Power::Root
-        && let Err(reason) = kernel_is_untouched()
+        && let Err(reason) = kernel_is_untouched(&limits)
     {
         run.failure.get_or_insert_default().push_str(&reason);
     }
@@ -282,8 +284,26 @@ fn fresh_user_world(command: &mut Command) {
     unsafe { command.pre_exec(enter) };
 }
 
-/// In this thread's IPC namespace, has nobody ever made anything?
-fn kernel_is_untouched() -> Result<(), String> {
+/// The limits of this thread's IPC namespace.
+fn kernel_limits() -> Vec<String> {
+    let names = [
+        "msgmax", "msgmnb", "msgmni", "sem", "shmmax", "shmall", "shmmni",
+    ];
+    let read =
+        |name| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+    names
+        .map(|name| format!("{name} {}", read(name).trim_end()))
+        .to_vec()
+}
+
+/// In this thread's IPC namespace, has nobody ever made anything, or changed a limit?
+fn kernel_is_untouched(limits: &[String]) -> Result<(), String> {
+    let now = kernel_limits();
+    if now != limits {
+        return Err(format!(
+            "the kernel's own limits were changed: {limits:?} to {now:?}\n"
+        ));
+    }
     for kind in ["msg", "sem", "shm"] {
         let path = format!("/proc/sysvipc/{kind}");
         let table = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
