@@ -1,9 +1,10 @@
 //! Plays a scenario in a fresh process in a fresh world, within a time limit.
 //!
 //! The kernel's world is a new IPC namespace. usysv's is a new `USYSV_NS` directory under
-//! `LD_PRELOAD`, and around it a new IPC namespace again, whose first queue must afterwards still
-//! be id 0: Linux hands out indexes in turn, so that a single call that reached the kernel shows.
-//! Its limits must be as they were, too.
+//! `LD_PRELOAD`, and around it again a new IPC namespace, a trap: its limits are odd and a queue is
+//! there, so that a call or a file that reaches the kernel shows something else than usysv would;
+//! and afterwards the kernel must hold exactly what it held. Linux hands out indexes in turn, so
+//! that even a queue that came and went is noticed.
 #![allow(unsafe_code)]
 
 use crate::process;
@@ -23,6 +24,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Tells the player's process that it must find the library in itself.
 pub const PRELOADED: &str = "USYSV_CONFORMANCE_PRELOADED";
+
+/// In the kernel's table while a scenario plays on usysv, where nobody makes it: who finds it has
+/// asked the wrong one.
+pub const TRAP_KEY: i32 = 0x0bad_cafe;
 
 /// Who answers the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +141,13 @@ fn play(program: &Path, scenario: &Scenario, side: Side, power: Power) -> Result
         Power::UserNamespaces => fresh_user_world(&mut command),
         Power::None => return Err("no fresh world to play in".to_owned()),
     }
-    let limits = kernel_limits();
+    let trap = if side == Side::Usysv && power == Power::Root {
+        Some(Trap::lay()?)
+    } else {
+        None
+    };
     let mut run = watch(command)?;
-    if side == Side::Usysv
-        && power == Power::Root
-        && let Err(reason) = kernel_is_untouched(&limits)
-    {
+    if let Some(reason) = trap.and_then(Trap::sprung) {
         run.failure.get_or_insert_default().push_str(&reason);
     }
     drop(directory);
@@ -284,40 +290,59 @@ fn fresh_user_world(command: &mut Command) {
     unsafe { command.pre_exec(enter) };
 }
 
-/// The limits of this thread's IPC namespace.
-fn kernel_limits() -> Vec<String> {
-    let names = [
-        "msgmax", "msgmnb", "msgmni", "sem", "shmmax", "shmall", "shmmni",
-    ];
-    let read =
-        |name| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-    names
-        .map(|name| format!("{name} {}", read(name).trim_end()))
-        .to_vec()
+/// What a namespace of the kernel's held before anybody who should not use it had the chance.
+struct Trap {
+    state: String,
+    next_id: i32,
 }
 
-/// In this thread's IPC namespace, has nobody ever made anything, or changed a limit?
-fn kernel_is_untouched(limits: &[String]) -> Result<(), String> {
-    let now = kernel_limits();
-    if now != limits {
-        return Err(format!(
-            "the kernel's own limits were changed: {limits:?} to {now:?}\n"
-        ));
-    }
-    for kind in ["msg", "sem", "shm"] {
-        let path = format!("/proc/sysvipc/{kind}");
-        let table = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        if table.lines().count() != 1 {
-            return Err(format!("the kernel's own IPC was used, {path}:\n{table}"));
+impl Trap {
+    /// Puts a queue and odd limits into this thread's IPC namespace.
+    fn lay() -> Result<Trap, String> {
+        for (name, value) in [("msgmax", "1111"), ("msgmnb", "2222"), ("msgmni", "3333")] {
+            let path = format!("/proc/sys/kernel/{name}");
+            std::fs::write(&path, value).map_err(|error| format!("{path}: {error}"))?;
         }
+        let queue = crate::call::msgget(TRAP_KEY, libc::IPC_CREAT | 0o666)
+            .map_err(|errno| format!("laying a trap: {errno}"))?;
+        Ok(Trap {
+            state: kernel_state()?,
+            next_id: queue + 1,
+        })
     }
-    let first = crate::call::msgget(libc::IPC_PRIVATE, 0o600);
-    match first {
-        Ok(0) => Ok(()),
-        other => Err(format!(
-            "the kernel's own queues were used: the first one here should be id 0 but is {other:?}\n"
-        )),
+
+    /// How it was sprung, if it was.
+    fn sprung(self) -> Option<String> {
+        match kernel_state() {
+            Ok(state) if state == self.state => {}
+            Ok(state) => {
+                return Some(format!(
+                    "the kernel's own IPC was used, it holds now:\n{state}"
+                ));
+            }
+            Err(error) => return Some(error),
+        }
+        let next = crate::call::msgget(libc::IPC_PRIVATE, 0o600);
+        let expected = self.next_id;
+        (next != Ok(expected)).then(|| {
+            format!("the kernel's own queues were used: the next id is {next:?}, not {expected}\n")
+        })
     }
+}
+
+/// The tables and limits of this thread's IPC namespace.
+fn kernel_state() -> Result<String, String> {
+    let tables = ["msg", "sem", "shm"].map(|name| format!("/proc/sysvipc/{name}"));
+    let limits = [
+        "msgmax", "msgmnb", "msgmni", "sem", "shmmax", "shmall", "shmmni",
+    ];
+    let limits = limits.map(|name| format!("/proc/sys/kernel/{name}"));
+    let mut state = String::new();
+    for path in tables.iter().chain(&limits) {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        state.push_str(&format!("{path}: {text}"));
+    }
+    Ok(state)
 }
 
 /// A directory of its own for one usysv namespace, removed with all it holds.

@@ -2,6 +2,7 @@
 
 use crate::players::Gate;
 use crate::process;
+use crate::runner::TRAP_KEY;
 use crate::scenarios::{Scenario, table};
 use crate::stage::Stage;
 use libc::{EACCES, EEXIST, ENOENT, IPC_CREAT, IPC_EXCL, IPC_NOWAIT, IPC_PRIVATE};
@@ -61,8 +62,8 @@ fn private_queue_has_key_zero_and_cannot_be_found(t: &Stage) {
 }
 
 fn missing_key_without_creat_is_enoent(t: &Stage) {
-    t.get(KEY, 0o600).fails(ENOENT);
-    t.get(KEY, 0).fails(ENOENT);
+    t.get(TRAP_KEY, 0o600).fails(ENOENT);
+    t.get(TRAP_KEY, 0).fails(ENOENT);
 }
 
 fn creat_makes_a_queue_that_its_key_finds(t: &Stage) {
@@ -94,7 +95,7 @@ fn excl_without_creat_finds_an_existing_key(t: &Stage) {
 }
 
 fn excl_without_creat_on_a_missing_key_is_enoent(t: &Stage) {
-    t.get(KEY, IPC_EXCL | 0o600).fails(ENOENT);
+    t.get(TRAP_KEY, IPC_EXCL | 0o600).fails(ENOENT);
 }
 
 fn negative_keys_are_ordinary(t: &Stage) {
