@@ -15,11 +15,13 @@
 
 pub mod board;
 pub mod call;
+pub mod capabilities;
 pub mod compare;
 pub mod errno;
 pub mod files;
 pub mod memory;
 pub mod msg;
+pub mod msgctl;
 pub mod players;
 pub mod process;
 pub mod programs;

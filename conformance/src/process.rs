@@ -122,20 +122,6 @@ pub fn effective_gid() -> u32 {
     unsafe { libc::getegid() }
 }
 
-/// May go beyond limits.
-pub const CAP_SYS_RESOURCE: u32 = 24;
-
-/// Whether this process has a capability in effect.
-pub fn has_capability(capability: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").expect("reading /proc/self/status");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .expect("CapEff in it");
-    let set = u64::from_str_radix(line.trim(), 16).expect("a hexadecimal set");
-    set >> capability & 1 == 1
-}
-
 /// `setgroups`, `setgid`, `setuid`: becomes this user for good.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) {
     // SAFETY: the list outlives the call.

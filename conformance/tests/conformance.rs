@@ -71,10 +71,11 @@ fn main() {
         .collect();
     let oracle = Arc::new(Oracle { power, runs });
     let mut trials = Vec::new();
+    let mut skipped: HashMap<&str, Vec<&str>> = HashMap::new();
     for scenario in scenarios::all() {
         let lacking = power.lacks(scenario);
         if let Some(reason) = lacking {
-            eprintln!("SKIPPED: {}: {reason}", scenario.name);
+            skipped.entry(reason).or_default().push(scenario.name);
         }
         let mut add = |side: &str, play: fn(&Oracle, &'static Scenario) -> Result<(), Failed>| {
             let oracle = Arc::clone(&oracle);
@@ -85,6 +86,13 @@ fn main() {
         };
         add("kernel", Oracle::kernel_trial);
         add("usysv", Oracle::usysv_trial);
+    }
+    for (reason, names) in skipped {
+        eprintln!(
+            "SKIPPED: {} scenarios, because {reason}: {}",
+            names.len(),
+            names.join(", ")
+        );
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

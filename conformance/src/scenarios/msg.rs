@@ -3,16 +3,20 @@
 use super::Scenario;
 
 mod blocking;
+mod capabilities;
+mod commands;
 mod copy;
+mod credentials;
 mod ctl_set;
 mod ctl_stat;
-mod edges;
 mod forks;
 mod get;
+mod handlers;
 mod ids;
 mod info;
 mod limits;
 mod permissions;
+mod pointers;
 mod receive;
 mod remove;
 mod select;
@@ -33,6 +37,7 @@ pub(super) const ALL: &[&[Scenario]] = &[
     blocking::ALL,
     senders::ALL,
     signals::ALL,
+    handlers::ALL,
     forks::ALL,
     threads::ALL,
     ctl_stat::ALL,
@@ -40,7 +45,10 @@ pub(super) const ALL: &[&[Scenario]] = &[
     remove::ALL,
     info::ALL,
     permissions::ALL,
+    credentials::ALL,
+    capabilities::ALL,
     limits::ALL,
     tables::ALL,
-    edges::ALL,
+    pointers::ALL,
+    commands::ALL,
 ];

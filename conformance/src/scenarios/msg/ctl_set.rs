@@ -1,8 +1,9 @@
 //! `IPC_SET`: what it changes, what it ignores, and to whom it is allowed.
 
+use crate::capabilities::{CAP_SYS_RESOURCE, has_capability};
 use crate::errno::Errno;
 use crate::msg::Queue;
-use crate::process::{CAP_SYS_RESOURCE, become_user, has_capability, own_pid, set_effective_uid};
+use crate::process::{become_user, own_pid, set_effective_uid};
 use crate::scenarios::{Scenario, table};
 use crate::stage::Stage;
 use libc::{EAGAIN, EINVAL, EPERM, IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE};

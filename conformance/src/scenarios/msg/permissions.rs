@@ -1,7 +1,7 @@
 //! Who may do what: classes, modes, credentials that change.
 
 use crate::msg::Queue;
-use crate::process::{become_user, own_pid, set_effective_gid, set_effective_uid, set_groups};
+use crate::process::{become_user, set_effective_gid, set_effective_uid};
 use crate::scenarios::{Scenario, table};
 use crate::stage::Stage;
 use libc::{EACCES, EPERM, IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE};
@@ -18,36 +18,25 @@ pub(super) const ALL: &[Scenario] = table![
     group_with_fewer_bits_than_others_is_refused needs_root,
     creator_is_as_good_as_the_owner needs_root,
     creators_group_is_as_good_as_the_owners needs_root,
-    old_owner_that_did_not_create_is_a_stranger needs_root,
-    effective_uid_counts_not_the_real_one needs_root,
-    effective_uid_back_and_forth needs_root,
-    effective_gid_counts needs_root,
-    groups_count_as_soon_as_they_change needs_root,
-    queue_belongs_to_the_effective_ids needs_root,
     get_asks_for_the_bits_it_names needs_root,
     get_asks_in_any_class needs_root,
     get_may_ask_for_execute_in_vain needs_root,
     get_by_others_asks_for_their_bits needs_root,
     copy_needs_read_permission needs_root,
     permission_is_checked_before_the_queue_is_looked_at needs_root,
-    waiting_receiver_loses_permission needs_root,
-    waiting_receiver_keeps_permission needs_root,
-    waiting_sender_finds_permission_gone_when_it_wakes needs_root,
     members_of_the_group_may_not_set_or_remove needs_root,
-    two_users_talk_over_an_open_queue needs_root,
-    users_do_not_see_each_others_private_modes needs_root,
     execute_bits_grant_nothing needs_root,
 ];
 
 /// Somebody without rights, and somebody else.
-const ANN: u32 = 1000;
-const BOB: u32 = 1001;
+pub(super) const ANN: u32 = 1000;
+pub(super) const BOB: u32 = 1001;
 /// A group of which neither is a member by default.
-const STAFF: u32 = 5000;
+pub(super) const STAFF: u32 = 5000;
 
 /// What the caller may do with a queue that is not empty and not full.
 #[track_caller]
-fn may(t: &Stage, queue: Queue, read: bool, write: bool) {
+pub(super) fn may(t: &Stage, queue: Queue, read: bool, write: bool) {
     if write {
         t.send(queue, 9, "may write", IPC_NOWAIT).must();
     } else {
@@ -63,7 +52,7 @@ fn may(t: &Stage, queue: Queue, read: bool, write: bool) {
 }
 
 /// A queue of root's, owned by `uid` and `gid`, created by root, that holds some messages.
-fn owned(t: &Stage, uid: u32, gid: u32, mode: u32) -> Queue {
+pub(super) fn owned(t: &Stage, uid: u32, gid: u32, mode: u32) -> Queue {
     let queue = t.private();
     (0..5).for_each(|_| t.put(queue, 1, "there"));
     t.change(queue, |stat| {
@@ -161,87 +150,6 @@ fn creators_group_is_as_good_as_the_owners(t: &Stage) {
     t.remove(queue).fails(EPERM);
 }
 
-fn old_owner_that_did_not_create_is_a_stranger(t: &Stage) {
-    let queue = owned(t, ANN, ANN, 0o600);
-    let ann = t.spawn("ann", |t| {
-        become_user(ANN, ANN, &[]);
-        t.change(queue, |stat| (stat.uid, stat.gid) = (BOB, BOB))
-            .must();
-        may(t, queue, false, false);
-        t.remove(queue).fails(EPERM);
-    });
-    t.join(ann);
-    let bob = t.spawn("bob", |t| {
-        become_user(BOB, BOB, &[]);
-        may(t, queue, true, true);
-        t.remove(queue).must();
-    });
-    t.join(bob);
-}
-
-fn effective_uid_counts_not_the_real_one(t: &Stage) {
-    let queue = owned(t, 0, 0, 0o600);
-    set_groups(&[]);
-    set_effective_gid(ANN);
-    set_effective_uid(ANN);
-    may(t, queue, false, false);
-    t.remove(queue).fails(EPERM);
-}
-
-fn effective_uid_back_and_forth(t: &Stage) {
-    let queue = owned(t, 0, 0, 0o600);
-    for _ in 0..3 {
-        set_effective_uid(ANN);
-        may(t, queue, false, false);
-        set_effective_uid(0);
-        may(t, queue, true, true);
-    }
-}
-
-fn effective_gid_counts(t: &Stage) {
-    let queue = owned(t, ANN, STAFF, 0o060);
-    set_groups(&[]);
-    for _ in 0..2 {
-        set_effective_gid(STAFF);
-        set_effective_uid(BOB);
-        may(t, queue, true, true);
-        set_effective_uid(0);
-        set_effective_gid(BOB);
-        set_effective_uid(BOB);
-        may(t, queue, false, false);
-        set_effective_uid(0);
-    }
-}
-
-fn groups_count_as_soon_as_they_change(t: &Stage) {
-    let queue = owned(t, ANN, STAFF, 0o060);
-    set_effective_gid(BOB);
-    for _ in 0..2 {
-        set_groups(&[STAFF]);
-        set_effective_uid(BOB);
-        may(t, queue, true, true);
-        set_effective_uid(0);
-        set_groups(&[]);
-        set_effective_uid(BOB);
-        may(t, queue, false, false);
-        set_effective_uid(0);
-    }
-}
-
-fn queue_belongs_to_the_effective_ids(t: &Stage) {
-    set_effective_gid(STAFF);
-    set_effective_uid(ANN);
-    let queue = t.get(IPC_PRIVATE, 0o600).must();
-    let stat = t.stat(queue).must();
-    assert_eq!(
-        (stat.uid, stat.gid, stat.cuid, stat.cgid),
-        (ANN, STAFF, ANN, STAFF)
-    );
-    set_effective_uid(0);
-    let queue = t.get(IPC_PRIVATE, 0o600).must();
-    assert_eq!(t.stat(queue).must().uid, 0);
-}
-
 /// What becomes of `msgget` with each of these flags, for somebody who is not root.
 fn gets(t: &Stage, key: i32, granted: &[i32], refused: &[i32]) {
     for &flags in granted {
@@ -317,96 +225,11 @@ fn permission_is_checked_before_the_queue_is_looked_at(t: &Stage) {
     t.recv(queue, 1, 77, 0).fails(EACCES);
 }
 
-fn waiting_receiver_loses_permission(t: &Stage) {
-    let queue = t.get(IPC_PRIVATE, 0o666).must();
-    let child = t.spawn("bob", |t| {
-        become_user(BOB, BOB, &[]);
-        t.recv(queue, 100, 0, 0).fails(EACCES);
-    });
-    t.wait_blocked(&child);
-    t.change(queue, |stat| stat.mode = 0o662).must();
-    t.join(child);
-}
-
-fn waiting_receiver_keeps_permission(t: &Stage) {
-    let queue = t.get(IPC_PRIVATE, 0o666).must();
-    let child = t.spawn("bob", |t| {
-        become_user(BOB, BOB, &[]);
-        t.recv(queue, 100, 0, 0).must();
-    });
-    t.wait_blocked(&child);
-    t.change(queue, |stat| (stat.uid, stat.mode) = (BOB, 0o400))
-        .must();
-    t.wait_blocked(&child);
-    t.put(queue, 1, "for bob");
-    t.join(child);
-}
-
-fn waiting_sender_finds_permission_gone_when_it_wakes(t: &Stage) {
-    let queue = t.get(IPC_PRIVATE, 0o666).must();
-    t.change(queue, |stat| stat.qbytes = 4).must();
-    t.put(queue, 1, "full");
-    let child = t.spawn("bob", |t| {
-        become_user(BOB, BOB, &[]);
-        t.send(queue, 2, "next", 0).fails(EACCES);
-    });
-    t.wait_blocked(&child);
-    // A sender that still does not fit is not woken to be told.
-    t.change(queue, |stat| stat.mode = 0o664).must();
-    t.wait_blocked(&child);
-    t.take(queue, 0);
-    t.join(child);
-    t.is_empty(queue);
-}
-
 fn members_of_the_group_may_not_set_or_remove(t: &Stage) {
     let queue = owned(t, ANN, STAFF, 0o666);
     become_user(BOB, STAFF, &[]);
     t.change(queue, |stat| stat.mode = 0o600).fails(EPERM);
     t.remove(queue).fails(EPERM);
-    may(t, queue, true, true);
-}
-
-fn two_users_talk_over_an_open_queue(t: &Stage) {
-    let bob = t.spawn("bob", |t| {
-        become_user(BOB, BOB, &[]);
-        let queue = t.get(0x42, IPC_CREAT | 0o666).must();
-        t.tell(1);
-        let question = t.recv(queue, 100, 1, 0).must();
-        t.send(queue, 2, question.text, 0).must();
-    });
-    t.hear(&bob, 1);
-    let ann = t.spawn("ann", |t| {
-        become_user(ANN, ANN, &[]);
-        let queue = t.get(0x42, 0o666).must();
-        t.send(queue, 1, "hello bob", 0).must();
-        assert_eq!(t.recv(queue, 100, 2, 0).must().text, b"hello bob");
-        let stat = t.stat(queue).must();
-        assert_eq!((stat.uid, stat.lrpid), (BOB, own_pid()));
-        t.remove(queue).fails(EPERM);
-    });
-    t.join(ann);
-    t.join(bob);
-}
-
-fn users_do_not_see_each_others_private_modes(t: &Stage) {
-    for (name, uid) in [("ann", ANN), ("bob", BOB)] {
-        let child = t.spawn(name, |t| {
-            become_user(uid, uid, &[]);
-            let queue = t.get(uid as i32, IPC_CREAT | 0o600).must();
-            may_own(t, queue);
-        });
-        t.join(child);
-    }
-    let queue = t.get(BOB as i32, 0).must();
-    become_user(ANN, ANN, &[]);
-    t.get(BOB as i32, 0o600).fails(EACCES);
-    may(t, queue, false, false);
-}
-
-fn may_own(t: &Stage, queue: Queue) {
-    t.put(queue, 1, "mine");
-    t.put(queue, 1, "mine too");
     may(t, queue, true, true);
 }
 
