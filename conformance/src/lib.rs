@@ -29,3 +29,4 @@ pub mod runner;
 pub mod scenarios;
 pub mod signals;
 pub mod stage;
+pub mod world;

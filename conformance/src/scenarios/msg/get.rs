@@ -2,9 +2,9 @@
 
 use crate::players::Gate;
 use crate::process;
-use crate::runner::TRAP_KEY;
 use crate::scenarios::{Scenario, table};
 use crate::stage::Stage;
+use crate::world::TRAP_KEY;
 use libc::{EACCES, EEXIST, ENOENT, IPC_CREAT, IPC_EXCL, IPC_NOWAIT, IPC_PRIVATE};
 
 pub(super) const ALL: &[Scenario] = table![
