@@ -38,12 +38,15 @@ impl Stop {
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Clean samples wanted per row and side.
+    /// How often a row is measured in fresh processes: where memory happens to lie in one is as
+    /// much luck as anything, and must not become the row's figure.
+    pub rounds: usize,
+    /// Clean samples wanted per round and side.
     pub samples: usize,
     /// About how long a sample takes.
     pub sample_time: Duration,
-    /// When a row stops asking for more samples than it has.
-    pub row_time: Duration,
+    /// When a round stops asking for more samples than it has.
+    pub round_time: Duration,
 }
 
 /// Where the workers run, and which sides there are at all.
@@ -86,7 +89,8 @@ impl Outcome {
 /// A side of a row that is being measured.
 struct Lane {
     worker: Worker,
-    series: Series,
+    operations: u64,
+    clean: usize,
 }
 
 /// Finds out which sides work at all, by starting a worker on each.
@@ -104,40 +108,22 @@ pub fn preflight(row: &'static Row, setting: &mut Setting) {
 /// Measures one row on all its sides.
 pub fn measure(row: &'static Row, plan: &Plan, setting: &Setting) -> Outcome {
     let load = Load::now();
-    let mut lanes: Vec<(Side, Result<Lane, Stop>)> = row
+    let (rounds, samples) = match row.single_shots {
+        Some(samples) => (1, samples),
+        None => (plan.rounds, plan.samples),
+    };
+    let mut columns: Vec<_> = row
         .sides()
-        .map(|side| (side, Lane::open(side, row, plan, setting)))
+        .map(|side| (side, Ok(Series::default())))
         .collect();
-
-    let wanted = row.single_shots.unwrap_or(plan.samples);
-    let started = Instant::now();
-    for _ in 0..2 * wanted {
-        for (_, lane) in &mut lanes {
-            if let Ok(running) = lane
-                && let Err(why) = running.sample()
-            {
-                *lane = Err(Stop::Failed(why));
-            }
-        }
-        let satisfied = |lane: &Lane| lane.series.clean() >= wanted;
-        if lanes.iter().flat_map(|(_, lane)| lane).all(satisfied)
-            || started.elapsed() > plan.row_time
-            || sys::interrupted()
-        {
-            break;
+    for _ in 0..rounds {
+        if !sys::interrupted() {
+            round(row, samples, plan, setting, &mut columns);
         }
     }
-
-    // Workers end here, so that the load's account includes all that they used.
-    let columns: Vec<_> = lanes
-        .into_iter()
-        .map(|(side, lane)| (side, lane.map(|lane| lane.series)))
-        .collect();
     let foreign_share = load.foreign_share_since();
-    let short = columns
-        .iter()
-        .flat_map(|(_, column)| column)
-        .any(|series| series.clean() < wanted);
+    let mut measured = columns.iter().flat_map(|(_, column)| column);
+    let short = measured.any(|series| series.clean() < rounds * samples);
     Outcome {
         row,
         columns,
@@ -146,28 +132,74 @@ pub fn measure(row: &'static Row, plan: &Plan, setting: &Setting) -> Outcome {
     }
 }
 
+/// Takes `wanted` clean samples more of each side, from workers that live for this round.
+fn round(
+    row: &Row,
+    wanted: usize,
+    plan: &Plan,
+    setting: &Setting,
+    columns: &mut [(Side, Result<Series, Stop>)],
+) {
+    let mut lanes = Vec::new();
+    for (side, column) in columns {
+        let opened = match column {
+            Ok(series) => Lane::open(*side, row, plan, setting, series.operations),
+            Err(_) => continue,
+        };
+        match opened {
+            Ok(lane) => lanes.push((lane, column)),
+            Err(stop) => *column = Err(stop),
+        }
+    }
+    let started = Instant::now();
+    for _ in 0..2 * wanted {
+        lanes.retain_mut(|(lane, column)| match lane.sample(column) {
+            Ok(()) => true,
+            Err(why) => {
+                **column = Err(Stop::Failed(why));
+                false
+            }
+        });
+        if lanes.iter().all(|(lane, _)| lane.clean >= wanted)
+            || started.elapsed() > plan.round_time
+            || sys::interrupted()
+        {
+            break;
+        }
+    }
+}
+
 impl Lane {
-    fn open(side: Side, row: &'static Row, plan: &Plan, setting: &Setting) -> Result<Lane, Stop> {
+    /// Starts a worker and warms it up; `operations` is 0 if nobody knows yet how many fill a sample.
+    fn open(
+        side: Side,
+        row: &Row,
+        plan: &Plan,
+        setting: &Setting,
+        operations: u64,
+    ) -> Result<Lane, Stop> {
         let mut worker = Worker::start(side, row, setting)?;
-        let operations = match row.single_shots {
-            Some(_) => 1,
-            None => calibrate(&mut worker, plan.sample_time).map_err(Stop::Failed)?,
+        let operations = match (row.single_shots, operations) {
+            (Some(_), _) => Ok(1),
+            (None, 0) => calibrate(&mut worker, plan.sample_time),
+            (None, known) => worker.sample(known).map(|_warm_up| known),
         };
         Ok(Lane {
             worker,
-            series: Series {
-                operations,
-                samples: Vec::new(),
-            },
+            operations: operations.map_err(Stop::Failed)?,
+            clean: 0,
         })
     }
 
-    fn sample(&mut self) -> Result<(), String> {
-        let operations = self.series.operations;
-        let sample = self.worker.sample(operations)?;
-        self.series
-            .samples
-            .push((sample.total as f64 / operations as f64, sample.clean));
+    fn sample(&mut self, column: &mut Result<Series, Stop>) -> Result<(), String> {
+        let sample = self.worker.sample(self.operations)?;
+        self.clean += usize::from(sample.clean);
+        if let Ok(series) = column {
+            series.operations = self.operations;
+            series
+                .samples
+                .push((sample.total as f64 / self.operations as f64, sample.clean));
+        }
         Ok(())
     }
 }
@@ -186,7 +218,7 @@ fn calibrate(worker: &mut Worker, sample_time: Duration) -> Result<u64, String> 
 }
 
 /// How long a worker may be silent: a stuck one must not stop the run.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Worker {
     child: Child,

@@ -81,7 +81,8 @@ pub fn run(machine: &Machine, plan: &Plan, outcomes: &[Outcome]) -> String {
                     .map(|(name, value)| (&**name, Json::string(value))),
             ),
         ),
-        ("samples_wanted", Json::number(plan.samples as f64)),
+        ("rounds", Json::number(plan.rounds as f64)),
+        ("samples_per_round", Json::number(plan.samples as f64)),
         (
             "sample_ms",
             Json::number(plan.sample_time.as_secs_f64() * 1e3),

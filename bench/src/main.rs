@@ -31,15 +31,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const TABLE: Plan = Plan {
-    samples: 25,
-    sample_time: Duration::from_millis(15),
-    row_time: Duration::from_secs(8),
+    rounds: 3,
+    samples: 13,
+    sample_time: Duration::from_millis(20),
+    round_time: Duration::from_secs(3),
 };
 
 const DEMO: Plan = Plan {
-    samples: 11,
+    rounds: 3,
+    samples: 5,
     sample_time: Duration::from_millis(15),
-    row_time: Duration::from_millis(1500),
+    round_time: Duration::from_millis(500),
 };
 
 fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 //! whenever it is told to, and reports what it cost.
 
 use crate::sys;
-use std::io::{Error, PipeReader, PipeWriter, Read, Result, Write, pipe};
+use std::io::{Error, ErrorKind, PipeReader, PipeWriter, Read, Result, Write, pipe};
 
 /// What one half of a sample cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,12 @@ impl Peer {
     /// Waits until the peer is done.
     pub fn done(&mut self) -> Result<Cost> {
         let mut report = [0; Cost::BYTES];
-        self.reports.read_exact(&mut report)?;
+        self.reports
+            .read_exact(&mut report)
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => Error::new(error.kind(), "it died"),
+                _ => error,
+            })?;
         Cost::decode(report)
     }
 }

@@ -57,15 +57,16 @@ pub fn head(out: &mut dyn Write, machine: &Machine, plan: &Plan, setting: &Setti
     } = machine;
     writeln!(
         out,
-        "Both sides take turns, {} samples of {} ms each, one process (or pair) a side: \
-         median [p10..p90]; ~ marks noise.",
+        "The sides take turns: {} times fresh processes, each {} samples of {} ms; \
+         median [p10..p90], ~ marks noise.",
+        plan.rounds,
         plan.samples,
         plan.sample_time.as_millis(),
     )?;
     writeln!(
         out,
-        "kernel: Linux {kernel} in an IPC namespace of its own; usysv: preloaded, private \
-         namespace in {}; {cpus} CPUs, {model}.",
+        "kernel: Linux {kernel}, own IPC namespace; usysv: preloaded, private namespace in {}; \
+         {cpus} x {model}.",
         setting.scratch.parent().display(),
     )?;
     if let Err(stop) = &setting.kernel {

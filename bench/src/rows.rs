@@ -297,7 +297,7 @@ pub const ROWS: &[Row] = &[
         .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
     Row::new("stream-8k", "stream 8 KiB, 2 CPUs", Work::Stream { len: 8192 })
         .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
-    Row::new("pingpong-2cpu", "ping-pong sleeping, 2 CPUs", Work::PingPong { one_cpu: false })
+    Row::new("pingpong-2cpu", "ping-pong sleeping (spin off), 2 CPUs", Work::PingPong { one_cpu: false })
         .watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
     Row::new("pingpong-1cpu", "ping-pong sleeping, 1 CPU", Work::PingPong { one_cpu: true })
         .asks(Target::NotWorse),
