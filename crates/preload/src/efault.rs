@@ -137,10 +137,10 @@ pub unsafe extern "C" fn munmap(addr: *mut c_void, length: size_t) -> c_int {
     let ret = match next::MUNMAP.ready() {
         // SAFETY: the caller's own arguments.
         Some(munmap) => unsafe { munmap(addr, length) },
-        // SAFETY: the caller's own arguments.
         None => {
-            sys::c_result(unsafe { sys::syscall4(libc::SYS_munmap, addr as usize, length, 0, 0) })
-                as c_int
+            // SAFETY: the caller's own arguments.
+            let raw = unsafe { sys::syscall4(libc::SYS_munmap, addr as usize, length, 0, 0) };
+            sys::c_result(raw) as c_int
         }
     };
     forget();

@@ -122,6 +122,8 @@ table! {
     SETFSUID = c"setfsuid": fn(uid_t) -> c_int;
     SETFSGID = c"setfsgid": fn(gid_t) -> c_int;
     CAPSET = c"capset": fn(*mut c_void, *const c_void) -> c_int;
+    UNSHARE = c"unshare": fn(c_int) -> c_int;
+    SETNS = c"setns": fn(c_int, c_int) -> c_int;
 
     DLOPEN = c"dlopen": fn(Path, c_int) -> *mut c_void;
     DLMOPEN = c"dlmopen": fn(isize, Path, c_int) -> *mut c_void;

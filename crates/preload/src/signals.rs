@@ -404,11 +404,11 @@ pub unsafe extern "C" fn sigaction(sig: c_int, act: *const Action, oldact: *mut 
     if act.is_null() {
         // SAFETY: the caller's own arguments.
         let ret = unsafe { real(sig, act, oldact) };
-        // SAFETY: the real call succeeded and so filled it.
-        if ret == 0
-            && let Some(old) = unsafe { oldact.as_mut() }
-        {
-            unwrap(sig, old);
+        if ret == 0 {
+            // SAFETY: null, or the caller's, which the real call filled.
+            if let Some(old) = unsafe { oldact.as_mut() } {
+                unwrap(sig, old);
+            }
         }
         return ret;
     }
