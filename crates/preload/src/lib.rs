@@ -5,10 +5,13 @@
 //! success; nothing unwinds.
 #![no_std]
 
+mod creds;
 mod critical;
+mod dlopen;
 mod efault;
 mod hooks;
 mod next;
+mod procfs;
 mod signals;
 mod sys;
 mod tls;
