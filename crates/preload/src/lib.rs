@@ -4,6 +4,8 @@
 //! logging to the program's descriptors, no change of its environment; `errno` untouched on
 //! success; nothing unwinds.
 #![no_std]
+// The queue calls, which use what is unused yet, are not here yet.
+#![allow(dead_code)]
 
 mod creds;
 mod critical;
