@@ -361,11 +361,20 @@ unsafe fn queue_again(sig: c_int, info: *mut siginfo_t) {
             sys::syscall4(libc::SYS_gettid, 0, 0, 0, 0) as usize,
         )
     };
-    // SAFETY: the kernel reads the siginfo, which it wrote itself.
-    let queued =
-        unsafe { sys::syscall4(libc::SYS_rt_tgsigqueueinfo, pid, tid, sig, info as usize) };
-    if queued < 0 {
-        // No room to queue a siginfo (RLIMIT_SIGPENDING): the signal matters more than its details.
+    let at = info as usize;
+    let queue = || {
+        // SAFETY: the kernel reads the siginfo, which it wrote itself.
+        unsafe { sys::syscall4(libc::SYS_rt_tgsigqueueinfo, pid, tid, sig, at) }
+    };
+    if queue() >= 0 {
+        return;
+    }
+    // No room to queue a siginfo (RLIMIT_SIGPENDING): the signal matters more than its details,
+    // and the kernel never refuses this code.
+    // SAFETY: the siginfo is on our handler's frame, and nobody reads it after us.
+    unsafe { (*info).si_code = libc::SI_USER };
+    if queue() < 0 {
+        // A sandbox that knows only the commoner call.
         // SAFETY: no pointers.
         unsafe { sys::syscall4(libc::SYS_tgkill, pid, tid, sig, 0) };
     }

@@ -95,13 +95,14 @@ static void errors_are_the_kernels(void) {
     errno = 0;
     CHECK(fopen(MSG, "w") == NULL && errno == EACCES);
   }
-  struct rlimit { unsigned long cur, max; } old, none = {0, 0};
-  syscall(SYS_prlimit64, 0, 7, NULL, &old);
-  none.max = old.max;
-  syscall(SYS_prlimit64, 0, 7, &none, NULL);
+  struct rlimit old, none;
+  getrlimit(RLIMIT_NOFILE, &old);
+  none = old;
+  none.rlim_cur = 0;
+  setrlimit(RLIMIT_NOFILE, &none);
   errno = 0;
   int fd = open(MSG, O_RDONLY);
-  syscall(SYS_prlimit64, 0, 7, &old, NULL);
+  setrlimit(RLIMIT_NOFILE, &old);
   CHECK(fd == -1 && errno == EMFILE);
 }
 

@@ -160,6 +160,30 @@ static void timer_and_child_keep_their_siginfo(void) {
   signal(SIGCHLD, SIG_DFL);
 }
 
+/* The timer's siginfo was allocated with the timer; there is no room for another. */
+static void no_signal_is_lost_when_none_can_be_queued(void) {
+  timer_t timer;
+  struct sigevent ev = {0};
+  ev.sigev_notify = SIGEV_SIGNAL;
+  ev.sigev_signo = SIGRTMIN + 4;
+  struct itimerspec in = {.it_value = {0, 100000}};
+  struct rlimit old, none;
+  install(SIGRTMIN + 4, 0, 0);
+  CHECK(timer_create(CLOCK_MONOTONIC, &ev, &timer) == 0);
+  getrlimit(RLIMIT_SIGPENDING, &old);
+  none = old;
+  none.rlim_cur = 0;
+  setrlimit(RLIMIT_SIGPENDING, &none);
+  enter();
+  CHECK(timer_settime(timer, 0, &in, NULL) == 0);
+  usleep(2000);
+  CHECK(hits == 0);
+  leave();
+  CHECK(hits == 1);
+  setrlimit(RLIMIT_SIGPENDING, &old);
+  timer_delete(timer);
+}
+
 static sigjmp_buf out;
 static void jump(int sig) {
   if (depth() != 0) inside++;
@@ -338,6 +362,7 @@ int main(void) {
   CASE(realtime_values_keep_their_order);
   CASE(one_shot_runs_once_after_the_section);
   CASE(timer_and_child_keep_their_siginfo);
+  CASE(no_signal_is_lost_when_none_can_be_queued);
   CASE(siglongjmp_leaves_no_section_open);
   CASE(faults_are_not_deferred_but_a_sent_sigsegv_is);
   CASE(a_fault_handler_that_repairs_returns_into_the_section);

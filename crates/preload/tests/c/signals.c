@@ -371,6 +371,24 @@ static void errno_survives_installing(void) {
   CHECK(errno == 1234);
 }
 
+/* More handlers than the library can tell apart: the rest are installed as they are. */
+static void thousands_of_handlers(void) {
+  for (uintptr_t i = 0; i < 2000; i++) {
+    void (*h)(int) = (void (*)(int))(0x10000 + 16 * i);
+    signal(SIGUSR1, h);
+    CHECK(act_of(SIGUSR1).sa_handler == h && !(act_of(SIGUSR1).sa_flags & SA_SIGINFO));
+  }
+  signal(SIGUSR1, nesting); /* known before */
+  install_info(SIGUSR2);
+  signal(SIGUSR1, on_stack);
+  depth = 9;
+  raise(SIGUSR1);
+  raise(SIGUSR2);
+  CHECK(hits == 1 && got_sig == SIGUSR2 && !info_was_null);
+  CHECK(signal(SIGUSR1, SIG_DFL) == on_stack);
+  signal(SIGUSR2, SIG_DFL);
+}
+
 int main(void) {
   CASE(oldact_shows_the_programs_action);
   CASE(wrong_signals_are_einval);
@@ -388,5 +406,6 @@ int main(void) {
   CASE(exec_resets_handlers_and_keeps_ignored);
   CASE(changing_while_it_is_delivered);
   CASE(errno_survives_installing);
+  CASE(thousands_of_handlers);
   return check_failed;
 }
