@@ -112,7 +112,9 @@ impl Private {
     /// Makes one.
     pub fn create() -> Result<Private, Failure> {
         let path = std::env::temp_dir().join(format!("usysv-private-{}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|e| Failure::io(path.display(), &e))?;
+        let mut builder = std::fs::DirBuilder::new();
+        let made = std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700).create(&path);
+        made.map_err(|e| Failure::io(path.display(), &e))?;
         Ok(Private(path))
     }
 

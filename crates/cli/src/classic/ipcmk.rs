@@ -40,7 +40,7 @@ pub fn run(shell: &mut Shell) -> Result<Exit, Exit> {
     let (mut queue, mut not_yet, mut mode) = (false, None, 0o644);
     let mut options = shell.getopt(&OPTIONS);
     while let Some(option) = options.next() {
-        let (letter, value) = option.map_err(|_| shell.try_help())?;
+        let (letter, value) = option.map_err(|bad| shell.wrong_option(&bad))?;
         match letter {
             b'Q' => queue = true,
             b'M' => not_yet = Some("shared memory segments"),

@@ -77,7 +77,7 @@ pub fn run(shell: &mut Shell) -> Result<Exit, Exit> {
     let (mut all, mut verbose) = (None, false);
     let mut options = shell.getopt(&OPTIONS);
     while let Some(option) = options.next() {
-        let (letter, value) = option.map_err(|_| shell.try_help())?;
+        let (letter, value) = option.map_err(|bad| shell.wrong_option(&bad))?;
         let kind = match letter.to_ascii_lowercase() {
             b'm' => Kind::Shm,
             b's' => Kind::Sem,

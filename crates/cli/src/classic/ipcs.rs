@@ -93,7 +93,7 @@ pub fn run(shell: &mut Shell) -> Result<Exit, Exit> {
     let (mut format, mut unit, mut id) = (Format::Objects, Unit::Default, None);
     let mut options = shell.getopt(&OPTIONS);
     while let Some(option) = options.next() {
-        let (letter, value) = option.map_err(|_| shell.try_help())?;
+        let (letter, value) = option.map_err(|bad| shell.wrong_option(&bad))?;
         match letter {
             b'i' => id = Some(parse_id(shell, value.unwrap_or_default().as_bytes())?),
             b'q' => queues = true,

@@ -11,7 +11,7 @@ mod ipcs;
 mod number;
 mod tables;
 
-use crate::getopt::{Getopt, Opt};
+use crate::getopt::{Bad, Getopt, Opt};
 use crate::sys;
 use crate::world::{Choice, World};
 use std::ffi::{OsStr, OsString};
@@ -76,6 +76,13 @@ impl<'a> Shell<'a> {
     fn fail(&self, text: impl AsRef<[u8]>) -> Exit {
         self.warn(text);
         1
+    }
+
+    /// getopt's complaint, and the status to end with.
+    fn wrong_option(&self, bad: &Bad) -> Exit {
+        // A closed standard error leaves nobody to tell.
+        let _ = std::io::stderr().write_all(&bad.0);
+        self.try_help()
     }
 
     /// The status to end with after a wrong command line, and where to learn the right one.

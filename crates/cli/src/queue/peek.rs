@@ -15,6 +15,7 @@ const PREVIEW: usize = 50;
 pub fn peek(world: &World, args: &args::Peek) -> Result<(), Failure> {
     let target = target(args.queue);
     let mut reader = Reader::new(world, target)?;
+    let id = reader.id();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for number in 0.. {
         let (mtype, body) = match reader.copy(number) {
@@ -24,6 +25,14 @@ pub fn peek(world: &World, args: &args::Peek) -> Result<(), Failure> {
                 return Err(Failure::new(format!(
                     "{} has no MSG_COPY (it needs CONFIG_CHECKPOINT_RESTORE)",
                     world.name()
+                )));
+            }
+            // The kernel cannot copy what is longer than msgmax is now.
+            Err(Errno::EINVAL) if world.backend().msg_stat(id).is_ok() => {
+                return Err(Failure::new(format!(
+                    "{target}: message {number} cannot be copied: it is longer than msgmax ('{} \
+                     limits' shows and raises it)",
+                    world.command()
                 )));
             }
             Err(errno) => return Err(target.explain(world, errno)),

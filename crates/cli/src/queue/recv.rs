@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         self.receive(ordinal, MSG_COPY | IPC_NOWAIT)
     }
 
+    /// The queue's id.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
     fn receive(&mut self, msgtyp: i64, flags: i32) -> usysv::Result<(i64, &[u8])> {
         loop {
             let backend = self.world.backend();
