@@ -7,7 +7,7 @@ use clap::CommandFactory;
 /// `usysv.1` in roff: the page of the whole command, with each subcommand's section in it.
 pub fn man() -> Result<(), Failure> {
     let mut page = Vec::new();
-    render(&mut page).map_err(|e| Failure::new(format!("{}", reason(&e))))?;
+    render(&mut page).map_err(|e| Failure::new(reason(&e)))?;
     crate::write_stdout(&page)
 }
 

@@ -62,6 +62,20 @@ pub fn strerror(errno: i32) -> String {
         .into_owned()
 }
 
+/// `open(path, flags)` past whatever stands in front of the libc's function: under the preload
+/// library, the kernel's IPC files in `/proc` would be a namespace's.
+pub fn open_kernel_file(path: &str, flags: i32) -> std::io::Result<std::fs::File> {
+    let c_path = std::ffi::CString::new(path)?;
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: a C string, which the kernel only reads.
+    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c_path.as_ptr(), flags) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and nobody else knows it.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd as i32) })
+}
+
 /// `getpagesize()`.
 pub fn page_size() -> u64 {
     // SAFETY: no pointers; the page size is always known.

@@ -1,7 +1,9 @@
 //! Where the queues are: a namespace or the kernel. The only user of the library's namespaces.
 
 use crate::failure::Failure;
+use crate::sys;
 use std::ffi::{CString, OsString};
+use std::io::{Read, Write};
 use usysv::abi::MsqidDs;
 use usysv::{Backend, Errno, Kernel};
 
@@ -86,15 +88,23 @@ impl World {
 
     /// Whether this is the kernel and it has objects of a kind that we do not handle yet.
     pub fn kernel_has(&self, kind: &str) -> bool {
-        let table = || std::fs::read_to_string(format!("/proc/sysvipc/{kind}"));
-        self.kernel && table().is_ok_and(|table| table.lines().count() > 1)
+        self.kernel && kernel_table(kind).is_ok_and(|table| table.lines().count() > 1)
     }
 
     /// Sets one limit: `msgmni`, `msgmax` or `msgmnb`.
     pub fn set_limit(&self, name: &str, value: u64) -> Result<(), Failure> {
         let path = format!("/proc/sys/kernel/{name}");
-        std::fs::write(&path, value.to_string()).map_err(|e| Failure::io(&path, &e))
+        sys::open_kernel_file(&path, libc::O_WRONLY)
+            .and_then(|mut file| file.write_all(value.to_string().as_bytes()))
+            .map_err(|e| Failure::io(&path, &e))
     }
+}
+
+fn kernel_table(kind: &str) -> std::io::Result<String> {
+    let mut table = String::new();
+    let path = format!("/proc/sysvipc/{kind}");
+    sys::open_kernel_file(&path, libc::O_RDONLY)?.read_to_string(&mut table)?;
+    Ok(table)
 }
 
 /// The absolute path of the chosen namespace, for a program's environment; made when missing.
