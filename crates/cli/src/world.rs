@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::sys;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io::{Read, Write};
 use usysv::abi::MsqidDs;
 use usysv::{Backend, Errno, Kernel};
@@ -38,7 +38,7 @@ impl World {
                 command: "usysv --kernel".to_owned(),
                 kernel: true,
             }),
-            Choice::Namespace(_) => Err(not_wired()),
+            Choice::Namespace(name) => Err(not_wired(name.as_deref())),
         }
     }
 
@@ -111,7 +111,7 @@ fn kernel_table(kind: &str) -> std::io::Result<String> {
 pub fn namespace_path(choice: Option<OsString>) -> Result<CString, Failure> {
     match choice {
         Some(path) => Ok(CString::new(path.into_encoded_bytes()).unwrap_or_default()),
-        None => Err(not_wired()),
+        None => Err(not_wired(None)),
     }
 }
 
@@ -144,6 +144,9 @@ impl Private {
     }
 }
 
-fn not_wired() -> Failure {
-    Failure::new("namespaces: not yet in this build; --kernel selects the kernel's queues")
+fn not_wired(name: Option<&OsStr>) -> Failure {
+    let name = name.unwrap_or(OsStr::new("the default")).display();
+    Failure::new(format!(
+        "namespace {name}: not yet in this build; --kernel selects the kernel's queues"
+    ))
 }
