@@ -128,11 +128,27 @@ impl Scratch {
         self.0.join(name)
     }
 
+    /// A copy in it of a file that can be executed at once.
+    ///
+    /// Made by another process: a file that this one has open for writing may be inherited, for a
+    /// moment, by a command that another test is starting, and then it is "Text file busy".
+    pub fn copy(&self, name: &str, from: &Path) -> PathBuf {
+        let path = self.path(name);
+        let copied = Command::new("cp").arg(from).arg(&path).status();
+        assert!(
+            copied.expect("cp starts").success(),
+            "cp to {}",
+            path.display()
+        );
+        path
+    }
+
     /// An executable file in it.
     pub fn executable(&self, name: &str, bytes: &[u8]) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
-        let path = self.path(name);
-        std::fs::write(&path, bytes).expect("write");
+        let contents = self.path("contents");
+        std::fs::write(&contents, bytes).expect("write");
+        let path = self.copy(name, &contents);
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&path, mode).expect("chmod");
         path

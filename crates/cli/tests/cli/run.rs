@@ -188,8 +188,7 @@ fn setuid_and_setgid_programs_are_refused_unless_they_change_nothing() {
         return;
     }
     let scratch = Scratch::new();
-    let program = scratch.path("program");
-    std::fs::copy("/bin/true", &program).expect("copy");
+    let program = scratch.copy("program", Path::new("/bin/true"));
     let mode = |mode| std::fs::set_permissions(&program, PermissionsExt::from_mode(mode));
     chown(&program, Some(4711), Some(4712)).expect("chown");
     mode(0o4755).expect("chmod");
@@ -210,8 +209,7 @@ fn programs_with_capabilities_are_refused_to_users() {
         return;
     }
     let scratch = Scratch::new();
-    let program = scratch.path("program");
-    std::fs::copy("/bin/true", &program).expect("copy");
+    let program = scratch.copy("program", Path::new("/bin/true"));
     // VFS_CAP_REVISION_2 with the effective bit and CAP_NET_RAW permitted.
     let mut value = [0u8; 20];
     value[..6].copy_from_slice(&[1, 0, 0, 2, 0, 0x20]);
@@ -237,10 +235,8 @@ fn programs_with_capabilities_are_refused_to_users() {
         "root gains nothing by them"
     );
     // A user may not look into the build's directory.
-    let tool = scratch.path("usysv");
-    let library = scratch.path("libusysv.so");
-    std::fs::copy(USYSV, &tool).expect("copy");
-    std::fs::copy(program::library(), library).expect("copy");
+    let tool = scratch.copy("usysv", Path::new(USYSV));
+    scratch.copy("libusysv.so", &program::library());
     let mut command = Command::new(&tool);
     command
         .args(["run", "--private", "--", text(&program)])
@@ -262,8 +258,7 @@ fn our_own_failures_are_125() {
     let mut missing = usysv(&["run", "--private", "true"]);
     missing.env("USYSV_LIB", "/no/such/libusysv.so");
     refused(&mut missing, 125, &["/no/such/libusysv.so"]);
-    let alone = scratch.path("usysv");
-    std::fs::copy(USYSV, &alone).expect("copy");
+    let alone = scratch.copy("usysv", Path::new(USYSV));
     refused(
         Command::new(&alone).args(["run", "true"]),
         125,
