@@ -6,8 +6,8 @@
 
 use crate::hooks;
 use crate::next;
-use crate::sys;
 use core::ffi::{c_char, c_int, c_void};
+use engine::sys;
 use libc::{gid_t, size_t, uid_t};
 
 macro_rules! identity_functions {

@@ -17,10 +17,10 @@
 //! a section open for ever: see `signals`.
 
 use crate::next;
-use crate::sys;
 use crate::tls::{self, Block, PAGES};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
+use engine::sys;
 use libc::{off_t, size_t};
 
 /// Probing grain. Where pages are larger this probes more than needed, never less.

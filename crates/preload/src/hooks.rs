@@ -1,11 +1,69 @@
 //! Where the C edge meets the engine: every question that the interposed functions ask.
 //!
-//! These bodies are placeholders that answer with the kernel's own System V IPC.
+//! The engine is made at the first call that needs it, and stays: its namespace is the process's.
 
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use engine::abi::MsqidDs;
-use engine::{Backend, Kernel};
+use engine::{Engine, Errno, Namespace, Result, sys};
+
+/// The engine, once made: a place for it, and who may write there.
+struct Place {
+    engine: UnsafeCell<MaybeUninit<Engine>>,
+    state: AtomicU32,
+    ready: AtomicPtr<Engine>,
+}
+
+// SAFETY: `engine` is written by the one thread that took `state` from 0 to 1, and read through
+// `ready` after that; Engine is Sync.
+unsafe impl Sync for Place {}
+
+static PLACE: Place = Place {
+    engine: UnsafeCell::new(MaybeUninit::uninit()),
+    state: AtomicU32::new(0),
+    ready: AtomicPtr::new(core::ptr::null_mut()),
+};
+
+/// The process's engine. Errors are those of [`engine::Fault::for_c`]; the next call tries again.
+#[inline]
+pub fn engine() -> Result<&'static Engine> {
+    // SAFETY: `ready` is null or points into PLACE, whose engine is complete and never moves.
+    match unsafe { PLACE.ready.load(Ordering::Acquire).as_ref() } {
+        Some(engine) => Ok(engine),
+        None => make(),
+    }
+}
+
+#[cold]
+fn make() -> Result<&'static Engine> {
+    let new = Namespace::select(None)
+        .and_then(Engine::new)
+        .map_err(|fault| fault.for_c())?;
+    // A loser of this race drops what it made. One that is forked in the middle, or interrupted
+    // by a handler that calls us, waits for nobody: its own engine is as good.
+    engine::critical::enter();
+    let won = PLACE
+        .state
+        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok();
+    if won {
+        // SAFETY: this thread alone took `state` from 0 to 1.
+        let engine = unsafe { (*PLACE.engine.get()).write(new) };
+        PLACE.ready.store(engine, Ordering::Release);
+    }
+    engine::critical::leave();
+    for _ in 0..1000 {
+        // SAFETY: as in `engine`.
+        if let Some(engine) = unsafe { PLACE.ready.load(Ordering::Acquire).as_ref() } {
+            return Ok(engine);
+        }
+        // SAFETY: no arguments.
+        unsafe { sys::syscall4(libc::SYS_sched_yield, 0, 0, 0, 0) };
+    }
+    Err(Errno::ENOMEM)
+}
 
 /// A limit that has a file in `/proc/sys/kernel`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,26 +79,29 @@ pub enum Limit {
 /// Show `visit` every queue of the namespace, in order of index, whatever its permissions (as
 /// `/proc/sysvipc/msg` does). False: there is no namespace, the kernel's file is the answer.
 pub fn msg_queues(visit: &mut dyn FnMut(i32, &MsqidDs)) -> bool {
-    let Ok((_, highest)) = Kernel.msg_usage() else {
-        return false;
-    };
-    for index in 0..=highest {
-        if let Ok((msqid, ds)) = Kernel.msg_stat_index(index, true) {
-            visit(msqid, &ds);
+    let Ok(engine) = engine() else { return false };
+    let each = engine.each_queue(&mut |msqid, ds| visit(msqid, ds));
+    each.is_ok()
+}
+
+impl Limit {
+    fn name(self) -> &'static str {
+        match self {
+            Limit::Msgmax => "msgmax",
+            Limit::Msgmnb => "msgmnb",
+            Limit::Msgmni => "msgmni",
         }
     }
-    true
 }
 
 /// The limit's present value. `None`: there is no namespace, the kernel's file is the answer.
 pub fn limit_value(limit: Limit) -> Option<u64> {
-    let (info, _) = Kernel.msg_limits().ok()?;
-    let value = match limit {
-        Limit::Msgmax => info.msgmax,
-        Limit::Msgmnb => info.msgmnb,
-        Limit::Msgmni => info.msgmni,
-    };
-    Some(value as u64)
+    let limits = engine().ok()?.namespace().limits();
+    Some(match limit {
+        Limit::Msgmax => limits.msgmax,
+        Limit::Msgmnb => limits.msgmnb,
+        Limit::Msgmni => limits.msgmni,
+    })
 }
 
 /// Calls `visit` with the path of the text file that holds the limit, and returns its result.
@@ -48,20 +109,26 @@ pub fn limit_value(limit: Limit) -> Option<u64> {
 ///
 /// A program that writes the file leaves its number at the start of it and whatever was longer
 /// behind: the first line counts.
-pub fn limit_path(_limit: Limit, _visit: &mut dyn FnMut(&CStr) -> c_int) -> Option<c_int> {
-    None
+pub fn limit_path(limit: Limit, visit: &mut dyn FnMut(&CStr) -> c_int) -> Option<c_int> {
+    engine()
+        .ok()?
+        .namespace()
+        .with_limit_path(limit.name(), visit)
+        .ok()
 }
 
-/// The limit's file is about to be written by this process: do not trust a cached value again.
-pub fn limits_opened_for_write(_limit: Limit) {}
-
-static CREDENTIALS: AtomicU32 = AtomicU32::new(0);
+/// A limit's file is about to be written by this process: for a while its text counts.
+pub fn limits_opened_for_write(_limit: Limit) {
+    if let Ok(engine) = engine() {
+        engine.namespace().limit_edited();
+    }
+}
 
 /// The process's (or this thread's) ids, groups or capabilities may have changed.
 ///
 /// In a vfork child this speaks for the child and reaches the parent too: a needless refresh.
 pub fn creds_changed() {
-    CREDENTIALS.fetch_add(1, Ordering::Relaxed);
+    engine::creds_changed();
 }
 
 /// A synchronous fault happened at `pc` while this thread was inside a section. If `pc` lies in

@@ -4,18 +4,17 @@
 //! logging to the program's descriptors, no change of its environment; `errno` untouched on
 //! success; nothing unwinds.
 #![no_std]
-// The queue calls, which use what is unused yet, are not here yet.
-#![allow(dead_code)]
 
 mod creds;
-mod critical;
 mod dlopen;
 mod efault;
+#[cfg(debug_assertions)]
+mod for_tests;
 mod hooks;
+mod msg;
 mod next;
 mod procfs;
 mod signals;
-mod sys;
 mod tls;
 
 #[panic_handler]

@@ -9,12 +9,12 @@
 //! Exception: the memory-mapping functions are never looked up on the spot, because a malloc
 //! replacement maps memory while it starts, and dlsym may allocate. They use [`Next::ready`].
 
-use crate::sys;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::marker::PhantomData;
 use core::mem::transmute_copy;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use engine::sys;
 use libc::{FILE, gid_t, mode_t, off_t, sigaction, size_t, uid_t};
 
 /// An interposed function's next definition; `F` is its C function-pointer type.

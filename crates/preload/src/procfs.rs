@@ -20,11 +20,11 @@
 use crate::efault;
 use crate::hooks::{self, Limit};
 use crate::next;
-use crate::sys;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
 use core::ptr;
 use engine::abi::MsqidDs;
+use engine::sys;
 use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, mode_t};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

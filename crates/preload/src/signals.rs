@@ -1,5 +1,5 @@
 //! Signal handlers: every one that the program installs is reached through a trampoline, which
-//! defers it while the thread is inside a critical section (`critical`).
+//! defers it while the thread is inside a critical section ([`engine::critical`]).
 //!
 //! The kernel's own table stays the only truth about which handler is installed. Each distinct
 //! handler of the program gets a number for ever, and with it a stub: sixteen bytes of code at a
@@ -30,13 +30,13 @@
 
 use crate::hooks;
 use crate::next;
-use crate::sys;
-use crate::tls::{self, Block};
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use engine::sys;
+use engine::tls::{self, Block};
 use libc::{
     SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_ERR, SIG_IGN, sighandler_t,
     siginfo_t, ucontext_t,

@@ -21,14 +21,6 @@ pub const PAGES: usize = 16;
 /// What the preload library keeps for each thread.
 #[repr(C, align(64))]
 pub struct Block {
-    /// Open critical sections (`critical`).
-    pub depth: AtomicU32,
-    /// 1 while signals are blocked because one came during a section (`critical`).
-    pub deferred: AtomicU32,
-    /// The signal mask to go back to when `deferred` ends.
-    pub saved_mask: AtomicU64,
-    /// Signal handlers of the program started in this thread, modulo 2^32 (`signals`).
-    pub handled: AtomicU32,
     /// The generation that `pages` belong to (`efault`).
     pub generation: AtomicU32,
     /// Direct-mapped: page address, with the access known to work in the low bits (`efault`).

@@ -60,7 +60,8 @@ pub struct MsqidDs {
     pub msg_lspid: i32,
     /// Process id of the last `msgrcv`.
     pub msg_lrpid: i32,
-    unused: [u64; 2],
+    #[doc(hidden)]
+    pub reserved: [u64; 2],
 }
 
 /// `struct msginfo`, as `IPC_INFO` and `MSG_INFO` fill it.

@@ -1,18 +1,46 @@
 //! System V IPC for Linux, implemented in user space.
 //!
 //! The same calls run on two back ends behind one [`Backend`] trait: [`Kernel`] makes the
-//! system calls, `Engine` keeps everything in the files of a *namespace*
+//! system calls, [`Engine`] keeps everything in the files of a *namespace*
 //! directory, with no daemon and no kernel support.
 #![no_std]
 #![deny(unsafe_code)]
 
 pub mod abi;
 mod backend;
+mod crash;
+mod creds;
+#[doc(hidden)]
+pub mod critical;
+mod dir;
+mod engine;
 mod errno;
+mod handle;
 mod kernel;
 mod key;
+mod liveness;
+mod lock;
+mod map;
+mod msg;
+mod namespace;
+mod object;
+mod path;
+mod process;
+mod queue;
+mod registry;
+#[doc(hidden)]
+pub mod sys;
+#[doc(hidden)]
+pub mod tls;
 
 pub use backend::Backend;
+#[cfg(debug_assertions)]
+pub use crash::arm as arm_crashpoint;
+pub use creds::changed as creds_changed;
+pub use engine::Engine;
 pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
+pub use msg::Sink;
+pub use namespace::{Fault, Limits, Namespace};
+pub use queue::{Message, Queue, Select};

@@ -50,45 +50,5 @@ fn restore(tls: &Block, depth: u32) {
     let mask = tls.saved_mask.load(Ordering::Relaxed);
     tls.deferred.store(0, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: the kernel reads eight bytes from `mask` and writes nothing.
-    unsafe {
-        sys::syscall4(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK as usize,
-            &raw const mask as usize,
-            0,
-            8,
-        );
-    }
-}
-
-/// The sections, for the tests in C; not in release builds.
-#[cfg(debug_assertions)]
-mod for_tests {
-    #[unsafe(no_mangle)]
-    extern "C" fn usysv_test_enter() {
-        super::enter();
-    }
-
-    #[unsafe(no_mangle)]
-    extern "C" fn usysv_test_leave() {
-        super::leave();
-    }
-
-    #[unsafe(no_mangle)]
-    extern "C" fn usysv_test_depth() -> u32 {
-        crate::tls::block()
-            .depth
-            .load(core::sync::atomic::Ordering::Relaxed)
-    }
-
-    /// 1 or 0; `write` asks for `efault::writable`.
-    #[unsafe(no_mangle)]
-    extern "C" fn usysv_test_accessible(addr: usize, len: usize, write: bool) -> bool {
-        if write {
-            crate::efault::writable(addr, len)
-        } else {
-            crate::efault::readable(addr, len)
-        }
-    }
+    sys::set_signal_mask(mask);
 }

@@ -1,0 +1,140 @@
+//! The message-queue calls: decode the arguments as the kernel does, ask the engine, set `errno`.
+//!
+//! Refuses nothing by itself but bad addresses, in the kernel's order of checks. `errno` is
+//! untouched on success.
+
+use crate::efault::{readable, writable};
+use crate::hooks::engine;
+use core::ffi::{c_int, c_long, c_void};
+use engine::abi::{
+    IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_STAT,
+    MSG_STAT_ANY, MsgInfo, MsqidDs,
+};
+use engine::{Backend, Errno, Result, sys};
+use libc::{key_t, size_t, ssize_t};
+
+/// Bytes of `struct msgbuf` before the text.
+const TYPE: usize = size_of::<c_long>();
+
+/// Runs a call with `errno` kept, and set if it fails.
+#[inline]
+fn answer<T: From<i8>>(f: impl FnOnce() -> Result<T>) -> T {
+    let errno = sys::errno().get();
+    match f() {
+        Ok(value) => {
+            sys::errno().set(errno);
+            value
+        }
+        Err(e) => {
+            sys::errno().set(e.raw());
+            T::from(-1)
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn msgget(key: key_t, msgflg: c_int) -> c_int {
+    answer(|| engine()?.msgget(key, msgflg))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn msgsnd(
+    msqid: c_int,
+    msgp: *const c_void,
+    size: size_t,
+    flags: c_int,
+) -> c_int {
+    answer(|| {
+        let at = msgp as usize;
+        if !readable(at, TYPE) {
+            return Err(Errno::EFAULT);
+        }
+        // SAFETY: `readable` has just said so; any address alignment is allowed.
+        let mtype = unsafe { msgp.cast::<i64>().read_unaligned() };
+        let engine = engine()?;
+        engine.check_send(msqid, mtype, size)?;
+        if !readable(at.wrapping_add(TYPE), size) {
+            return Err(Errno::EFAULT);
+        }
+        let text = msgp.cast::<u8>().wrapping_add(TYPE);
+        // SAFETY: `readable` has just said so.
+        unsafe { engine.msgsnd_raw(msqid, mtype, text, size, flags) }.map(|()| 0)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn msgrcv(
+    msqid: c_int,
+    msgp: *mut c_void,
+    size: size_t,
+    msgtyp: c_long,
+    flags: c_int,
+) -> ssize_t {
+    answer(|| {
+        let at = msgp as usize;
+        let engine = engine()?;
+        let copies = flags & (MSG_COPY | MSG_EXCEPT) == MSG_COPY && flags & IPC_NOWAIT != 0;
+        if copies && msqid >= 0 && size <= isize::MAX as usize {
+            // The kernel makes the copy's room from what the buffer holds, type and all.
+            let most = engine.namespace().limits().msgmax as usize;
+            if !readable(at, size.min(most)) {
+                return Err(Errno::EFAULT);
+            }
+        }
+        let mut sink = |mtype: i64, len: usize| {
+            if !writable(at, TYPE) {
+                return None;
+            }
+            // SAFETY: `writable` has just said so; any address alignment is allowed.
+            unsafe { msgp.cast::<i64>().write_unaligned(mtype) };
+            writable(at.wrapping_add(TYPE), len).then(|| msgp.cast::<u8>().wrapping_add(TYPE))
+        };
+        // SAFETY: the sink names only what `writable` said can be written.
+        let len = unsafe { engine.msgrcv_raw(msqid, size, msgtyp, flags, &mut sink)? };
+        Ok(len as ssize_t)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn msgctl(msqid: c_int, cmd: c_int, buf: *mut c_void) -> c_int {
+    answer(|| {
+        if msqid < 0 || cmd < 0 {
+            return Err(Errno::EINVAL);
+        }
+        match cmd {
+            IPC_RMID => engine()?.msg_remove(msqid).map(|()| 0),
+            IPC_SET => {
+                if !readable(buf as usize, size_of::<MsqidDs>()) {
+                    return Err(Errno::EFAULT);
+                }
+                // SAFETY: `readable` has just said so, and any bytes are a MsqidDs.
+                let ds = unsafe { buf.cast::<MsqidDs>().read_unaligned() };
+                engine()?.msg_set(msqid, &ds).map(|()| 0)
+            }
+            IPC_STAT => give(buf, engine()?.msg_stat(msqid)?, 0),
+            MSG_STAT | MSG_STAT_ANY => {
+                let (id, ds) = engine()?.msg_stat_index(msqid, cmd == MSG_STAT_ANY)?;
+                give(buf, ds, id)
+            }
+            IPC_INFO => {
+                let (info, highest): (MsgInfo, i32) = engine()?.msg_limits()?;
+                give(buf, info, highest)
+            }
+            MSG_INFO => {
+                let (info, highest) = engine()?.msg_usage()?;
+                give(buf, info, highest)
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    })
+}
+
+/// Writes a structure to the program's buffer.
+fn give<T: Copy>(buf: *mut c_void, value: T, ret: c_int) -> Result<c_int> {
+    if !writable(buf as usize, size_of::<T>()) {
+        return Err(Errno::EFAULT);
+    }
+    // SAFETY: `writable` has just said so; any address alignment is allowed.
+    unsafe { buf.cast::<T>().write_unaligned(value) };
+    Ok(ret)
+}

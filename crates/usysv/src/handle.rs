@@ -1,0 +1,273 @@
+//! The objects that this process has mapped, by index.
+//!
+//! No descriptor is kept: programs close and reuse every number. A handle keeps the mapping; a
+//! *pin* keeps the handle while a call uses it. When the object is gone the handle is retired, and
+//! the last pin unmaps it. Handles and table are private memory that is never unmapped, so that a
+//! late reader finds a handle, if a wrong one, and sees that it is.
+//!
+//! The table's lock holds off threads of this process only. A child forked while it was held finds
+//! the generation of its parent in it, and takes it over: each change is a single store.
+#![allow(unsafe_code)]
+
+use crate::critical;
+use crate::errno::{Errno, Result};
+use crate::map::Map;
+use crate::object::index_of;
+use crate::process;
+use crate::sys::{self, Fd};
+use core::sync::atomic::{
+    AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*, fence,
+};
+
+const CHUNKS: usize = 128;
+const CHUNK: usize = 256;
+/// Mappings of one object, each at least twice as large as the one before.
+const MAPS: usize = 20;
+/// Handles made at a time.
+const BATCH: usize = 32;
+
+/// One mapped object.
+pub(crate) struct Handle {
+    id: AtomicI32,
+    pins: AtomicU32,
+    retired: AtomicU32,
+    /// How many of `maps` are there; the last is the largest.
+    count: AtomicU32,
+    maps: [(AtomicPtr<u8>, AtomicUsize); MAPS],
+    /// The file, to know it again by: device and inode.
+    file: [AtomicU64; 2],
+    free: AtomicPtr<Handle>,
+}
+
+struct Chunk([AtomicPtr<Handle>; CHUNK]);
+
+/// The table of one engine.
+pub(crate) struct Table {
+    lock: AtomicU64,
+    chunks: [AtomicPtr<Chunk>; CHUNKS],
+    free: AtomicPtr<Handle>,
+}
+
+/// A handle in use.
+pub(crate) struct Pin<'a> {
+    table: &'a Table,
+    handle: &'a Handle,
+}
+
+impl Table {
+    pub const fn new() -> Table {
+        Table {
+            lock: AtomicU64::new(0),
+            chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
+            free: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    fn place(&self, index: u32) -> Option<&AtomicPtr<Handle>> {
+        let chunk = self.chunks.get(index as usize / CHUNK)?.load(Acquire);
+        // SAFETY: a chunk is published once, zeroed, and never unmapped.
+        let chunk = unsafe { chunk.as_ref() }?;
+        chunk.0.get(index as usize % CHUNK)
+    }
+
+    /// The handle of this id, pinned, if it is mapped here.
+    #[inline]
+    pub fn pin(&self, id: i32) -> Option<Pin<'_>> {
+        let place = self.place(index_of(id))?;
+        let at = place.load(Acquire);
+        // SAFETY: a handle's memory is never unmapped; whether it is still the right one is
+        // checked after the pin.
+        let handle = unsafe { at.as_ref() }?;
+        handle.pins.fetch_add(1, SeqCst);
+        let pin = Pin {
+            table: self,
+            handle,
+        };
+        if place.load(SeqCst) == at && handle.id.load(Relaxed) == id {
+            return Some(pin);
+        }
+        None
+    }
+
+    /// Keeps a new mapping of the object `id` and pins it; a handle that is there already wins.
+    pub fn insert(&self, id: i32, fd: &Fd, map: Map) -> Result<Pin<'_>> {
+        let st = sys::fstat(fd)?;
+        let _guard = self.lock()?;
+        if let Some(pin) = self.pin(id) {
+            // SAFETY: nobody has seen the new mapping.
+            unsafe { map.unmap() };
+            return Ok(pin);
+        }
+        let place = self.place_for(index_of(id))?;
+        let handle = self.take_free()?;
+        handle.id.store(id, Relaxed);
+        handle.retired.store(0, Relaxed);
+        handle.file[0].store(st.st_dev, Relaxed);
+        handle.file[1].store(st.st_ino, Relaxed);
+        handle.count.store(0, Relaxed);
+        handle.push(map);
+        handle.pins.fetch_add(1, SeqCst);
+        let old = place.swap(core::ptr::from_ref(handle).cast_mut(), SeqCst);
+        // SAFETY: as in `pin`.
+        if let Some(old) = unsafe { old.as_ref() } {
+            old.retired.store(1, SeqCst);
+            self.reclaim(old);
+        }
+        Ok(Pin {
+            table: self,
+            handle,
+        })
+    }
+
+    fn place_for(&self, index: u32) -> Result<&AtomicPtr<Handle>> {
+        let chunk = self
+            .chunks
+            .get(index as usize / CHUNK)
+            .ok_or(Errno::EINVAL)?;
+        if chunk.load(Acquire).is_null() {
+            chunk.store(sys::private_memory(size_of::<Chunk>())?.cast(), Release);
+        }
+        self.place(index).ok_or(Errno::EINVAL)
+    }
+
+    /// A handle from the free list, or one of a new batch. Under the lock.
+    fn take_free(&self) -> Result<&Handle> {
+        if self.free.load(Relaxed).is_null() {
+            let batch: *mut Handle = sys::private_memory(size_of::<Handle>() * BATCH)?.cast();
+            for i in 0..BATCH {
+                // SAFETY: inside the batch, and zeroes are a valid Handle.
+                let handle = unsafe { &*batch.add(i) };
+                handle.free.store(self.free.load(Relaxed), Relaxed);
+                self.free
+                    .store(core::ptr::from_ref(handle).cast_mut(), Relaxed);
+            }
+        }
+        // SAFETY: the list's handles are never unmapped, and it is not empty.
+        let handle = unsafe { &*self.free.load(Relaxed) };
+        self.free.store(handle.free.load(Relaxed), Relaxed);
+        Ok(handle)
+    }
+
+    /// Unmaps a retired handle that nobody pins. Under the lock.
+    fn reclaim(&self, handle: &Handle) {
+        fence(SeqCst);
+        if handle.pins.load(SeqCst) != 0 || handle.retired.swap(2, SeqCst) != 1 {
+            return;
+        }
+        for (base, len) in handle
+            .maps
+            .iter()
+            .take(handle.count.swap(0, Relaxed) as usize)
+        {
+            // SAFETY: the parts of a mapping that `push` kept; no pin, so no user.
+            unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed)).unmap() };
+        }
+        handle.free.store(self.free.load(Relaxed), Relaxed);
+        self.free
+            .store(core::ptr::from_ref(handle).cast_mut(), Relaxed);
+    }
+
+    fn lock(&self) -> Result<Guard<'_>> {
+        process::thread()?;
+        let mine = process::generation();
+        critical::enter();
+        loop {
+            let seen = self.lock.load(Relaxed);
+            if seen != mine
+                && self
+                    .lock
+                    .compare_exchange(seen, mine, Acquire, Relaxed)
+                    .is_ok()
+            {
+                return Ok(Guard(self));
+            }
+            sys::sched_yield();
+        }
+    }
+}
+
+struct Guard<'a>(&'a Table);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.lock.store(0, Release);
+        critical::leave();
+    }
+}
+
+impl Handle {
+    /// Keeps a mapping, larger than those before. Under the table's lock, or unpublished.
+    fn push(&self, map: Map) -> bool {
+        let count = self.count.load(Relaxed);
+        let Some((base, len)) = self.maps.get(count as usize) else {
+            return false;
+        };
+        let parts = map.parts();
+        base.store(parts.0, Relaxed);
+        len.store(parts.1, Relaxed);
+        self.count.store(count + 1, Release);
+        true
+    }
+}
+
+impl Pin<'_> {
+    /// The largest mapping so far.
+    #[inline]
+    pub fn map(&self) -> Map {
+        let last = (self.handle.count.load(Acquire) as usize).clamp(1, MAPS) - 1;
+        let (base, len) = &self.handle.maps[last];
+        // SAFETY: `push` stored the parts before it counted them, and the pin keeps the mapping.
+        unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed)) }
+    }
+
+    /// Maps more of the file, after it grew. Earlier mappings stay: others may be using them.
+    pub fn remap(&self, fd: &Fd, len: usize) -> Result<()> {
+        let st = sys::fstat(fd)?;
+        let [device, inode] = &self.handle.file;
+        if st.st_dev != device.load(Relaxed) || st.st_ino != inode.load(Relaxed) {
+            return Err(Errno::EIDRM);
+        }
+        if (st.st_size as u64) < len as u64 {
+            return Err(Errno::EIO);
+        }
+        if self.map().len() >= len {
+            return Ok(());
+        }
+        let map = Map::of(fd, len, true)?;
+        let _guard = self.table.lock()?;
+        if !self.handle.push(map) {
+            // SAFETY: nobody has seen it.
+            unsafe { map.unmap() };
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// The object is gone: its mapping goes with the last pin.
+    pub fn retire(&self) {
+        let Ok(_guard) = self.table.lock() else {
+            return;
+        };
+        let Some(place) = self.table.place(index_of(self.handle.id.load(Relaxed))) else {
+            return;
+        };
+        let this = core::ptr::from_ref(self.handle).cast_mut();
+        if place
+            .compare_exchange(this, core::ptr::null_mut(), SeqCst, Relaxed)
+            .is_ok()
+        {
+            self.handle.retired.store(1, SeqCst);
+        }
+    }
+}
+
+impl Drop for Pin<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.handle.pins.fetch_sub(1, SeqCst) == 1 && self.handle.retired.load(SeqCst) == 1 {
+            if let Ok(_guard) = self.table.lock() {
+                self.table.reclaim(self.handle);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The lock of an object: a robust futex, linked into the libc's own list of held locks.
+//!
+//! If its holder is killed: the kernel walks the dead thread's robust list, sets `DIED` in the word
+//! and wakes one waiter; whoever locks next is told, and rebuilds what the lock protects before it
+//! looks at anything. A holder killed between taking the word and linking it is found by the list's
+//! `pending` field. A holder that is stopped holds everybody up, as any lock's does.
+//!
+//! | word | meaning | leaves it by |
+//! |---|---|---|
+//! | 0 | free | lock -> tid |
+//! | tid | held, nobody waits | unlock -> 0; a waiter -> tid, WAITERS |
+//! | tid, WAITERS | held, wake one at unlock | unlock -> 0 |
+//! | DIED (, WAITERS) | the holder was killed | lock -> tid, WAITERS, with news of the death |
+//!
+//! The entry lies where glibc's `pthread_mutex_t` has it (list node 24 bytes, futex 0), since the
+//! libc's list has one offset for all its entries. A libc with another offset is refused.
+//!
+//! Lock order: the namespace's name lock and an object's lock are never held together.
+#![allow(unsafe_code)]
+
+use crate::critical;
+use crate::errno::{Errno, Result};
+use crate::process;
+use crate::sys;
+use crate::tls;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence};
+
+const WAITERS: u32 = libc::FUTEX_WAITERS;
+const DIED: u32 = libc::FUTEX_OWNER_DIED;
+const TID: u32 = 0x3fff_ffff;
+
+/// From a list entry (the address of `next`) to the futex word.
+const OFFSET: isize = -32;
+/// How long a waiter sleeps before it looks whether the holder still exists.
+const LOOK_NS: u64 = 100_000_000;
+/// Looks at a holder that is gone without a trace before the lock is taken from it: a word that
+/// somebody scribbled, or a list that the kernel could not walk.
+const LOOKS: u32 = 3;
+
+/// The lock, in shared memory.
+#[repr(C, align(64))]
+pub(crate) struct Lock {
+    word: AtomicU32,
+    reserved: [AtomicU32; 5],
+    prev: AtomicUsize,
+    next: AtomicUsize,
+    more: [AtomicUsize; 3],
+}
+
+const _: () = assert!(core::mem::offset_of!(Lock, next) as isize + OFFSET == 0);
+const _: () = assert!(size_of::<Lock>() == 64);
+
+/// `struct robust_list_head`, with the word before it that glibc uses as the head's `prev`.
+#[repr(C)]
+struct Head {
+    list: AtomicUsize,
+    offset: isize,
+    pending: AtomicUsize,
+}
+
+/// What the lock's last holder left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Left {
+    /// It unlocked.
+    Order,
+    /// It was killed: rebuild first.
+    Ruins,
+}
+
+impl Lock {
+    /// Takes the lock; no signal handler of the program runs until [`Lock::unlock`].
+    ///
+    /// ENOSYS: the libc keeps its list in another way than this lock's layout.
+    #[inline]
+    pub fn lock(&self) -> Result<Left> {
+        let thread = process::thread()?;
+        let head = thread.robust.load(Relaxed) as *const Head;
+        // SAFETY: the libc's registered head of this very thread, which lives as long as it.
+        let head = unsafe { &*head };
+        if head.offset != OFFSET {
+            return Err(Errno::ENOSYS);
+        }
+        let tid = thread.tid.load(Relaxed);
+        critical::enter();
+        let entry = &raw const self.next as usize;
+        head.pending.store(entry, Relaxed);
+        compiler_fence(SeqCst);
+        let left = match self.word.compare_exchange(0, tid, Acquire, Relaxed) {
+            Ok(_) => Left::Order,
+            Err(_) => self.lock_slow(tid),
+        };
+        self.link(head, entry);
+        compiler_fence(SeqCst);
+        head.pending.store(0, Relaxed);
+        Ok(left)
+    }
+
+    /// Puts the entry first in this thread's list, as glibc does.
+    #[inline]
+    fn link(&self, head: &Head, entry: usize) {
+        let first = head.list.load(Relaxed);
+        self.next.store(first, Relaxed);
+        self.prev.store(&raw const head.list as usize, Relaxed);
+        set_prev(first, entry);
+        compiler_fence(SeqCst);
+        tls::block().behind.store(first, Relaxed);
+        head.list.store(entry, Relaxed);
+    }
+
+    /// Takes the entry out. What was first before it was kept in private memory: the words in
+    /// shared memory are for the libc and the kernel to read, never believed here.
+    #[inline]
+    fn unlink(&self, head: &Head, entry: usize) {
+        let behind = tls::block().behind.load(Relaxed);
+        let mut before = &head.list;
+        // Without the preload library a handler may have left a robust mutex of its own in front.
+        while before.load(Relaxed) != entry {
+            // SAFETY: the entries before ours are `next` fields of mutexes that this thread holds.
+            before = unsafe { &*((before.load(Relaxed) & !1) as *const AtomicUsize) };
+        }
+        before.store(behind, Relaxed);
+        set_prev(behind, core::ptr::from_ref(before) as usize);
+    }
+
+    #[cold]
+    fn lock_slow(&self, tid: u32) -> Left {
+        let mut looks = 0;
+        loop {
+            let word = self.word.load(Relaxed);
+            let holder = word & TID;
+            if holder == 0 || word & DIED != 0 || looks >= LOOKS {
+                let mine = tid | WAITERS;
+                if self
+                    .word
+                    .compare_exchange(word, mine, Acquire, Relaxed)
+                    .is_ok()
+                {
+                    let died = word & DIED != 0 || holder != 0;
+                    return if died { Left::Ruins } else { Left::Order };
+                }
+                continue;
+            }
+            let waited = word | WAITERS;
+            if word != waited
+                && self
+                    .word
+                    .compare_exchange(word, waited, Relaxed, Relaxed)
+                    .is_err()
+            {
+                continue;
+            }
+            match sys::futex_wait(&self.word, waited, LOOK_NS) {
+                Err(Errno::ETIMEDOUT) if self.word.load(Relaxed) != waited => looks = 0,
+                Err(Errno::ETIMEDOUT) if !sys::exists(holder) => looks += 1,
+                _ => looks = 0,
+            }
+        }
+    }
+
+    /// Gives the lock back; deferred signals arrive before this returns.
+    #[inline]
+    pub fn unlock(&self) {
+        let Ok(thread) = process::thread() else {
+            return;
+        };
+        // SAFETY: as in `lock`.
+        let head = unsafe { &*(thread.robust.load(Relaxed) as *const Head) };
+        let entry = &raw const self.next as usize;
+        head.pending.store(entry, Relaxed);
+        compiler_fence(SeqCst);
+        self.unlink(head, entry);
+        compiler_fence(SeqCst);
+        if self.word.swap(0, Release) & WAITERS != 0 {
+            sys::futex_wake(&self.word, 1);
+        }
+        compiler_fence(SeqCst);
+        head.pending.store(0, Relaxed);
+        critical::leave();
+    }
+}
+
+/// Sets the `prev` of the entry `at`, which lies before its `next`; the list's head has one too.
+#[inline]
+fn set_prev(at: usize, prev: usize) {
+    let at = (at & !1).wrapping_sub(size_of::<usize>());
+    // SAFETY: `at` belongs to this thread's list: the libc's head (whose block has the word before
+    // it), a mutex that this thread holds, or a lock of ours that it holds.
+    unsafe { (*(at as *const AtomicUsize)).store(prev, Relaxed) };
+}

@@ -1,0 +1,126 @@
+//! Windows onto files that others write too.
+//!
+//! Everything in a mapping is read and written through atomics at checked offsets; no value in it
+//! is believed before it is checked, and no reference to plain memory is ever made.
+#![allow(unsafe_code)]
+
+use crate::errno::{Errno, Result};
+use crate::sys::{self, Fd};
+
+/// Types that may lie in shared memory: `repr(C)`, made of atomics only, any bytes are a value.
+///
+/// # Safety
+/// The implementor is exactly that.
+pub(crate) unsafe trait Shared {}
+
+/// A shared mapping; a plain view that does not unmap itself (see `handle`, which owns it).
+#[derive(Clone, Copy)]
+pub(crate) struct Map {
+    base: *mut u8,
+    len: usize,
+}
+
+impl Map {
+    /// Maps the first `len` bytes of a file that is at least as long.
+    pub fn of(fd: &Fd, len: usize, writable: bool) -> Result<Map> {
+        Ok(Map {
+            base: sys::map_shared(fd, len, writable)?,
+            len,
+        })
+    }
+
+    /// A view of parts kept elsewhere.
+    ///
+    /// # Safety
+    /// They came from [`Map::parts`], and the mapping stays while the view is used.
+    pub unsafe fn from_parts(base: *mut u8, len: usize) -> Map {
+        Map { base, len }
+    }
+
+    pub fn parts(&self) -> (*mut u8, usize) {
+        (self.base, self.len)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Unmaps it.
+    ///
+    /// # Safety
+    /// Nobody uses a view of it any more.
+    pub unsafe fn unmap(self) {
+        sys::unmap(self.base, self.len);
+    }
+
+    /// The structure at `offset`. EIO: outside of the mapping, or not aligned.
+    #[inline]
+    pub fn at<'a, T: Shared>(&self, offset: usize) -> Result<&'a T> {
+        self.range(offset, size_of::<T>())?;
+        if offset % align_of::<T>() != 0 {
+            return Err(Errno::EIO);
+        }
+        // SAFETY: inside the mapping, aligned (mappings begin at pages), and T is made of atomics,
+        // for which any bytes are valid and concurrent writers are allowed. `'a` is bounded by the
+        // users: Pin keeps the mapping while it is used.
+        Ok(unsafe { &*self.base.add(offset).cast::<T>() })
+    }
+
+    /// Copies bytes in. EIO: outside of the mapping.
+    ///
+    /// # Safety
+    /// `from` can be read for `len` bytes.
+    #[inline]
+    pub unsafe fn write(&self, offset: usize, from: *const u8, len: usize) -> Result<()> {
+        self.range(offset, len)?;
+        // SAFETY: the target was just checked, the source is the caller's promise, and private
+        // memory never overlaps a mapping of a namespace's file.
+        unsafe { core::ptr::copy_nonoverlapping(from, self.base.add(offset), len) };
+        Ok(())
+    }
+
+    /// Copies bytes out. EIO: outside of the mapping.
+    ///
+    /// # Safety
+    /// `to` can be written for `len` bytes.
+    #[inline]
+    pub unsafe fn read(&self, offset: usize, to: *mut u8, len: usize) -> Result<()> {
+        self.range(offset, len)?;
+        // SAFETY: as in `write`, the other way.
+        unsafe { core::ptr::copy_nonoverlapping(self.base.add(offset), to, len) };
+        Ok(())
+    }
+
+    /// Makes sure that the file has memory there: a full file system is an error here and would be
+    /// SIGBUS at the first touch.
+    pub fn populate(&self, offset: usize, len: usize) -> Result<()> {
+        const MADV_POPULATE_WRITE: i32 = 23;
+        self.range(offset, len)?;
+        // SAFETY: a range inside the mapping.
+        let at = unsafe { self.base.add(offset) };
+        match sys::madvise(at, len, MADV_POPULATE_WRITE) {
+            Ok(()) => Ok(()),
+            // Before Linux 5.14: touch and hope.
+            Err(Errno::EINVAL) => Ok(()),
+            Err(_) => Err(Errno::ENOMEM),
+        }
+    }
+
+    /// Gives the memory back to the file system; it reads as zeroes afterwards.
+    pub fn release(&self, offset: usize, len: usize) {
+        if len == 0 || self.range(offset, len).is_err() {
+            return;
+        }
+        // SAFETY: a range inside the mapping; its content is no longer needed, says the caller.
+        let at = unsafe { self.base.add(offset) };
+        let _ = sys::madvise(at, len, libc::MADV_REMOVE);
+    }
+
+    #[inline]
+    fn range(&self, offset: usize, len: usize) -> Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.len => Ok(()),
+            _ => Err(Errno::EIO),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The bytes of a queue's file.
+
+use crate::errno::{Errno, Result};
+use crate::map::{Map, Shared};
+use crate::object::{OBJECT_LEN, Object};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+/// No slot, no block, no place.
+pub(super) const NIL: u32 = u32::MAX;
+
+pub(super) const PAGE: usize = 4096;
+pub(super) const SLOT: usize = 128;
+pub(super) const BLOCK: usize = 256;
+/// Text bytes inside the slot.
+pub(super) const INLINE: usize = 72;
+/// Slots, and blocks, of the first extent.
+const FIRST: u32 = 512;
+const MAX_EXTENTS: usize = 18;
+/// Buckets of the type index in the header.
+pub(super) const TYPE_BUCKETS: usize = 64;
+/// Lines of receivers waiting for one type, by hash, and the line of all others.
+pub(super) const LINES: usize = 129;
+pub(super) const OTHERS: usize = LINES - 1;
+
+// States of a slot.
+pub(super) const FREE: u32 = 0;
+pub(super) const MESSAGE: u32 = 1;
+/// A message that belongs to the waiter in `prev`, who has not fetched it yet.
+pub(super) const HANDED: u32 = 2;
+pub(super) const RECEIVER: u32 = 3;
+pub(super) const SENDER: u32 = 4;
+
+/// A slot: a message or a waiter.
+#[repr(C, align(64))]
+pub(super) struct Slot {
+    pub state: AtomicU32,
+    /// Bytes of text; of a waiter: of its buffer or message, `u32::MAX` for any.
+    pub len: AtomicU32,
+    /// The message's type; a receiver's wanted type.
+    pub mtype: AtomicU64,
+    /// Place in the queue's order; a waiter's ticket.
+    pub seq: AtomicU64,
+    /// First block of the rest of the text; a waiter's line.
+    pub block: AtomicU32,
+    pub prev: AtomicU32,
+    pub next: AtomicU32,
+    /// Next message of the same type.
+    pub type_next: AtomicU32,
+    // The first message of each type stands for the type:
+    pub type_tail: AtomicU32,
+    pub bucket_next: AtomicU32,
+    /// Place in the heap of types, and in the heap of first messages.
+    pub places: [AtomicU32; 2],
+    text: [AtomicU32; INLINE / 4],
+}
+
+/// What a waiter keeps where a message has its text.
+#[repr(C)]
+pub(super) struct Waiter {
+    /// The futex it sleeps on: 0 while there is no news.
+    pub news: AtomicU32,
+    /// The message that it was handed.
+    pub message: AtomicU32,
+    pub pid: AtomicU32,
+    pub tid: AtomicU32,
+    /// When the news came, in monotonic milliseconds.
+    pub news_ms: AtomicU64,
+    /// Since when it waits, in seconds since the epoch.
+    pub since: AtomicU64,
+    /// How a receiver selects: see `wait::Mode`.
+    pub mode: AtomicU32,
+}
+
+/// The header page.
+#[repr(C)]
+pub(super) struct Header {
+    pub object: Object,
+    // The journal.
+    pub op: AtomicU32,
+    pub op_slot: AtomicU32,
+    pub op_waiter: AtomicU32,
+    pub op_pid: AtomicU32,
+    pub op_time: AtomicU64,
+    pub op_set: [AtomicU32; 4],
+    pub op_qbytes: AtomicU64,
+    pub next_seq: AtomicU64,
+    // The rest of the truth.
+    pub qbytes: AtomicU64,
+    pub stime: AtomicU64,
+    pub rtime: AtomicU64,
+    pub lspid: AtomicU32,
+    pub lrpid: AtomicU32,
+    /// Extents in the file.
+    pub extents: AtomicU32,
+    /// Slots and blocks that may be in use are below these.
+    pub slots: AtomicU32,
+    pub blocks: AtomicU32,
+    /// Slots and blocks below these have memory.
+    pub slots_backed: AtomicU32,
+    pub blocks_backed: AtomicU32,
+    /// When memory was last added, in seconds since the epoch.
+    pub grown: AtomicU64,
+    // Derived.
+    pub qnum: AtomicU64,
+    pub cbytes: AtomicU64,
+    pub head: AtomicU32,
+    pub tail: AtomicU32,
+    pub free_slot: AtomicU32,
+    pub free_block: AtomicU32,
+    /// Messages handed over and not fetched.
+    pub handed: AtomicU32,
+    pub receivers: AtomicU32,
+    pub senders: AtomicU32,
+    pub sender_head: AtomicU32,
+    pub sender_tail: AtomicU32,
+    /// Number of waiters at which the dead are looked for.
+    pub sweep_at: AtomicU32,
+    /// 1: there is more than one type, and the index is kept.
+    pub indexed: AtomicU32,
+    pub types: AtomicU32,
+    /// 0: the buckets below; k: those of extent k - 1.
+    pub bucket_level: AtomicU32,
+    /// Entries of the heaps plus one; 0: the heap is not kept.
+    pub heaps: [AtomicU32; 2],
+    pub heap_level: AtomicU32,
+    pub buckets: [AtomicU32; TYPE_BUCKETS],
+    pub lines: [[AtomicU32; 2]; LINES],
+}
+
+const _: () = assert!(size_of::<Slot>() == SLOT);
+const _: () = assert!(offset_of!(Slot, text) == SLOT - INLINE);
+const _: () = assert!(size_of::<Waiter>() <= INLINE);
+const _: () = assert!((SLOT - INLINE) % align_of::<Waiter>() == 0);
+const _: () = assert!(size_of::<Header>() <= PAGE);
+const _: () = assert!(offset_of!(Header, object) == 0 && offset_of!(Header, op) == OBJECT_LEN);
+
+// SAFETY: repr(C) and atomics only.
+#[allow(unsafe_code)]
+unsafe impl Shared for Slot {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Shared for Waiter {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Shared for Header {}
+/// One word of an array.
+#[repr(transparent)]
+pub(super) struct Word(pub AtomicU32);
+// SAFETY: an atomic.
+#[allow(unsafe_code)]
+unsafe impl Shared for Word {}
+
+/// The arrays of an extent.
+#[derive(Clone, Copy)]
+pub(super) enum Area {
+    Slots,
+    Blocks,
+    /// For each block the next of its message's, or of the free list.
+    Links,
+    /// Buckets of the type index, for as many types as there are slots up to this extent.
+    Buckets,
+    /// The two heaps, likewise.
+    Heap(usize),
+}
+
+/// Slots, or blocks, of the extents 0..=k.
+pub(super) const fn capacity(k: usize) -> u32 {
+    FIRST << k
+}
+
+/// Slots, or blocks, of extent k.
+const fn count(k: usize) -> usize {
+    if k == 0 {
+        FIRST as usize
+    } else {
+        capacity(k - 1) as usize
+    }
+}
+
+const fn pages(bytes: usize) -> usize {
+    bytes.div_ceil(PAGE) * PAGE
+}
+
+/// Where an array begins in its extent.
+const fn area(k: usize, area: Area) -> usize {
+    let (n, all) = (count(k), capacity(k) as usize);
+    let slots = pages(n * SLOT);
+    let blocks = slots + pages(n * BLOCK);
+    let links = blocks + pages(n * 4);
+    let buckets = links + pages(all * 4);
+    match area {
+        Area::Slots => 0,
+        Area::Blocks => slots,
+        Area::Links => blocks,
+        Area::Buckets => links,
+        Area::Heap(which) => buckets + which * pages(all * 4),
+    }
+}
+
+const STARTS: [usize; MAX_EXTENTS + 1] = {
+    let mut starts = [PAGE; MAX_EXTENTS + 1];
+    let mut k = 0;
+    while k < MAX_EXTENTS {
+        starts[k + 1] = starts[k] + area(k, Area::Heap(2));
+        k += 1;
+    }
+    starts
+};
+
+/// Offset of an array in the file. EIO: no such extent.
+pub(super) fn array(k: usize, which: Area) -> Result<usize> {
+    if k >= MAX_EXTENTS {
+        return Err(Errno::EIO);
+    }
+    Ok(STARTS[k] + area(k, which))
+}
+
+/// The extent and place in it of a slot or block.
+#[inline]
+pub(super) fn locate(index: u32) -> (usize, usize) {
+    if index < FIRST {
+        return (0, index as usize);
+    }
+    let k = (index / FIRST).ilog2() as usize + 1;
+    (k, (index - capacity(k - 1)) as usize)
+}
+
+/// Length of a file with this many extents. ENOMEM: more than a queue can have.
+pub(super) fn file_len(extents: usize) -> Result<usize> {
+    STARTS
+        .get(extents)
+        .copied()
+        .filter(|_| extents > 0)
+        .ok_or(Errno::ENOMEM)
+}
+
+/// Extents in a mapping of this length.
+#[inline]
+pub(super) fn extents_in(len: usize) -> usize {
+    if len == FILE_LEN {
+        return 1;
+    }
+    STARTS.iter().skip(1).take_while(|end| **end <= len).count()
+}
+
+/// A new queue's file, and what of it has memory from the start: the header and the first slots.
+pub(crate) const FILE_LEN: usize = STARTS[1];
+pub(crate) const BACKED: usize = 2 * PAGE;
+
+#[inline]
+pub(super) fn slot_offset(index: u32) -> Result<usize> {
+    let (k, place) = locate(index);
+    Ok(array(k, Area::Slots)? + place * SLOT)
+}
+
+#[inline]
+pub(super) fn slot<'a>(map: &Map, index: u32) -> Result<&'a Slot> {
+    map.at(slot_offset(index)?)
+}
+
+#[inline]
+pub(super) fn waiter<'a>(map: &Map, index: u32) -> Result<&'a Waiter> {
+    map.at(slot_offset(index)? + SLOT - INLINE)
+}
+
+#[inline]
+pub(super) fn block_offset(index: u32) -> Result<usize> {
+    let (k, place) = locate(index);
+    Ok(array(k, Area::Blocks)? + place * BLOCK)
+}
+
+/// The link of a block.
+#[inline]
+pub(super) fn link<'a>(map: &Map, index: u32) -> Result<&'a AtomicU32> {
+    let (k, place) = locate(index);
+    let word: &Word = map.at(array(k, Area::Links)? + place * 4)?;
+    Ok(&word.0)
+}
+
+/// Fills a new queue's header.
+pub(crate) fn fill(map: &Map, qbytes: u64) -> Result<()> {
+    let h: &Header = map.at(0)?;
+    h.qbytes.store(qbytes, Relaxed);
+    h.extents.store(1, Relaxed);
+    h.slots_backed.store((PAGE / SLOT) as u32, Relaxed);
+    h.next_seq.store(1, Relaxed);
+    clear_derived(h);
+    Ok(())
+}
+
+/// The derived part of an empty queue without waiters.
+pub(super) fn clear_derived(h: &Header) {
+    let zero = [
+        &h.handed,
+        &h.receivers,
+        &h.senders,
+        &h.indexed,
+        &h.types,
+        &h.bucket_level,
+    ];
+    for word in zero.into_iter().chain(&h.heaps) {
+        word.store(0, Relaxed);
+    }
+    h.sweep_at.store(16, Relaxed);
+    h.qnum.store(0, Relaxed);
+    h.cbytes.store(0, Relaxed);
+    let none = [
+        &h.head,
+        &h.tail,
+        &h.free_slot,
+        &h.free_block,
+        &h.sender_head,
+        &h.sender_tail,
+    ];
+    for word in none
+        .into_iter()
+        .chain(&h.buckets)
+        .chain(h.lines.iter().flatten())
+    {
+        word.store(NIL, Relaxed);
+    }
+}

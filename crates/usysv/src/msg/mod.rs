@@ -1,0 +1,186 @@
+//! Message queues.
+//!
+//! Visible behaviour is `ipc/msg.c`'s: FIFO by type, hand-over to the first matching receiver at
+//! the moment of the send, limits by bytes and by count, senders woken when their message fits.
+//!
+//! A queue's file is a header page and then *extents*, each twice the one before, of slots (128
+//! bytes) and blocks (256 bytes). A slot holds a message, with its first 72 bytes of text, or
+//! a waiter; the rest of a message's text is a chain of blocks. The file is sparse: pages are
+//! filled as the queue first needs them and given back when it is empty.
+//!
+//! Truth: the slots' states and content, and the header's `qbytes`, times and pids. Everything else
+//! (lists, indexes, counts, free lists) is derived, and made anew by whoever takes the lock of a
+//! holder that was killed.
+//!
+//! Commit: an operation prepares what nobody looks at yet, writes itself into the header's journal,
+//! and stores the journal's `op`. Before that store nothing happened; after it everything did,
+//! since the next holder does the journal again before it rebuilds (`recover`).
+//!
+//! Barriers: stores are seen in program order by whoever gets the lock next (acquire/release of
+//! the lock word), and by whoever finds it after a kill (the kernel's own barriers); what remains
+//! is the compiler, which `commit` keeps from moving stores over the commit.
+
+mod ctl;
+mod heap;
+mod layout;
+mod order;
+mod receive;
+mod recover;
+mod send;
+mod slots;
+mod wait;
+
+pub(crate) use ctl::Change;
+pub(crate) use layout::{BACKED, FILE_LEN, fill};
+pub use receive::Sink;
+pub(crate) use receive::{Want, receive};
+pub(crate) use send::{Source, send};
+pub(crate) use wait::Selector;
+
+use crate::errno::{Errno, Result};
+use crate::handle::Pin;
+use crate::lock::Left;
+use crate::map::Map;
+use crate::namespace::Namespace;
+use crate::object::{Kind, LIVE, index_of};
+use crate::sys;
+use core::sync::atomic::Ordering::*;
+use layout::{Header, NIL};
+
+/// A queue, locked. Unlocks itself.
+pub(crate) struct Locked<'a> {
+    map: Map,
+    h: &'a Header,
+    pin: &'a Pin<'a>,
+    ns: &'a Namespace,
+    id: i32,
+    /// Sleepers to wake after the lock is given back.
+    wakes: Wakes,
+}
+
+/// Takes the lock of a pinned queue. EIDRM: it was removed.
+#[inline]
+pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
+    let map = pin.map();
+    let h: &Header = map.at(0)?;
+    let left = h.object.lock.lock()?;
+    let mut q = Locked {
+        map,
+        h,
+        pin,
+        ns,
+        id,
+        wakes: Wakes::none(),
+    };
+    if h.object.state.load(Relaxed) != LIVE {
+        return Err(Errno::EIDRM);
+    }
+    if h.object.id() != id {
+        return Err(Errno::EIO);
+    }
+    if h.extents.load(Relaxed) as usize > layout::extents_in(map.len()) {
+        q.remap()?;
+    }
+    if left == Left::Ruins {
+        q.recover()?;
+    }
+    Ok(q)
+}
+
+/// Whether the queue was removed, without its lock.
+pub(crate) fn is_removed(pin: &Pin<'_>) -> bool {
+    let header: Result<&Header> = pin.map().at(0);
+    header.is_ok_and(|h| h.object.state.load(Relaxed) != LIVE)
+}
+
+/// Owner and mode, without the lock.
+pub(crate) fn owner(pin: &Pin<'_>) -> Result<crate::creds::Owned> {
+    let header: &Header = pin.map().at(0)?;
+    Ok(header.object.owned())
+}
+
+impl Locked<'_> {
+    /// Maps what another process added to the file.
+    #[cold]
+    fn remap(&mut self) -> Result<()> {
+        let extents = self.h.extents.load(Relaxed) as usize;
+        let len = layout::file_len(extents)?;
+        let path = self.ns.index_path(Kind::Msg, index_of(self.id))?;
+        let fd = sys::open(path.as_c(), libc::O_RDWR, 0)?;
+        self.pin.remap(&fd, len)?;
+        self.map = self.pin.map();
+        Ok(())
+    }
+
+    /// Runs `f`; where it finds nonsense, rebuilds the derived parts once and runs it again.
+    fn with_repair<T>(&mut self, mut f: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        match f(self) {
+            Err(Errno::EIO) => {
+                self.recover()?;
+                f(self)
+            }
+            other => other,
+        }
+    }
+
+    fn owned(&self) -> crate::creds::Owned {
+        self.h.object.owned()
+    }
+
+    /// `msg_fits_inqueue`.
+    #[inline]
+    fn fits(&self, len: u64) -> bool {
+        let qbytes = self.h.qbytes.load(Relaxed);
+        let bytes = self.h.cbytes.load(Relaxed).saturating_add(len);
+        bytes <= qbytes && self.h.qnum.load(Relaxed) < qbytes
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.h.object.lock.unlock();
+        self.wakes.wake(&self.map);
+    }
+}
+
+/// Slots whose sleepers to wake once the lock is free; more than fit are woken under it.
+struct Wakes {
+    slots: [u32; 4],
+    count: usize,
+}
+
+impl Wakes {
+    const fn none() -> Wakes {
+        Wakes {
+            slots: [NIL; 4],
+            count: 0,
+        }
+    }
+
+    fn add(&mut self, map: &Map, slot: u32) {
+        match self.slots.get_mut(self.count) {
+            Some(place) => {
+                *place = slot;
+                self.count += 1;
+            }
+            None => {
+                wake(map, slot);
+            }
+        }
+    }
+
+    /// True: each wake reached a sleeper.
+    #[inline]
+    fn wake(&self, map: &Map) -> bool {
+        self.slots
+            .iter()
+            .take(self.count)
+            .fold(true, |all, slot| wake(map, *slot) && all)
+    }
+}
+
+/// Wakes whoever sleeps in this slot. It may be another's by now: then nobody, or in vain.
+fn wake(map: &Map, slot: u32) -> bool {
+    layout::waiter(map, slot).is_ok_and(|waiter| sys::futex_wake(&waiter.news, 1) != 0)
+}

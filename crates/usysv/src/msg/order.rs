@@ -1,0 +1,302 @@
+//! The order of messages, and finding one by type without scanning.
+//!
+//! One list of all messages in order; one singly linked list per type. The first message of a type
+//! stands for the type. While there is one type, the queue's first is it; when a second appears,
+//! types are found by hash. Removing is always from the front of a type. All derived.
+
+use super::Locked;
+use super::layout::{self, Area, MESSAGE, NIL, TYPE_BUCKETS, Word};
+use super::wait::{Mode, Selector};
+use crate::errno::{Errno, Result};
+use core::sync::atomic::{AtomicU32, Ordering::*};
+
+pub(super) fn hash(mtype: i64) -> u64 {
+    (mtype as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+impl Locked<'_> {
+    /// The message that a receiver wants, if it is there.
+    #[inline]
+    pub(super) fn select(&mut self, want: &Selector) -> Result<Option<u32>> {
+        let head = self.h.head.load(Relaxed);
+        if head == NIL {
+            return Ok(None);
+        }
+        let first = self.slot(head)?.mtype.load(Relaxed) as i64;
+        if want.mode == Mode::Any || want.takes(first) && want.mode != Mode::AtMost {
+            return Ok(Some(head));
+        }
+        if self.h.indexed.load(Relaxed) == 0 {
+            return Ok(want.takes(first).then_some(head));
+        }
+        match want.mode {
+            Mode::Exactly => self.leader(want.mtype),
+            Mode::AtMost => {
+                let lowest = self.lowest()?;
+                Ok(want
+                    .takes(self.slot(lowest)?.mtype.load(Relaxed) as i64)
+                    .then_some(lowest))
+            }
+            _ => self.second(),
+        }
+    }
+
+    /// The message at this ordinal (`MSG_COPY`).
+    pub(super) fn nth(&self, n: i64) -> Result<Option<u32>> {
+        if n < 0 || n as u64 >= self.h.qnum.load(Relaxed) {
+            return Ok(None);
+        }
+        let mut at = self.h.head.load(Relaxed);
+        for _ in 0..n {
+            at = self.slot(at)?.next.load(Relaxed);
+        }
+        Ok(Some(at))
+    }
+
+    /// Puts a message at the end.
+    #[inline]
+    pub(super) fn append(&mut self, index: u32) -> Result<()> {
+        let h = self.h;
+        let slot = self.slot(index)?;
+        let mtype = slot.mtype.load(Relaxed) as i64;
+        let tail = h.tail.load(Relaxed);
+        slot.prev.store(tail, Relaxed);
+        slot.next.store(NIL, Relaxed);
+        slot.type_next.store(NIL, Relaxed);
+        slot.type_tail.store(index, Relaxed);
+        if tail == NIL {
+            h.head.store(index, Relaxed);
+        } else {
+            self.slot(tail)?.next.store(index, Relaxed);
+            self.append_to_type(index, mtype)?;
+        }
+        h.tail.store(index, Relaxed);
+        h.qnum.store(h.qnum.load(Relaxed) + 1, Relaxed);
+        h.cbytes.store(
+            h.cbytes.load(Relaxed) + u64::from(slot.len.load(Relaxed)),
+            Relaxed,
+        );
+        Ok(())
+    }
+
+    fn append_to_type(&mut self, index: u32, mtype: i64) -> Result<()> {
+        let head = self.h.head.load(Relaxed);
+        let leader = if self.h.indexed.load(Relaxed) != 0 {
+            self.leader(mtype)?
+        } else if self.slot(head)?.mtype.load(Relaxed) as i64 == mtype {
+            Some(head)
+        } else {
+            self.h.indexed.store(1, Relaxed);
+            self.h.types.store(0, Relaxed);
+            self.add_type(head)?;
+            None
+        };
+        let Some(leader) = leader else {
+            return self.add_type(index);
+        };
+        let leader = self.slot(leader)?;
+        self.slot(leader.type_tail.load(Relaxed))?
+            .type_next
+            .store(index, Relaxed);
+        leader.type_tail.store(index, Relaxed);
+        Ok(())
+    }
+
+    /// Takes a message, the first of its type, out of the order.
+    #[inline]
+    pub(super) fn unlink(&mut self, index: u32) -> Result<()> {
+        let h = self.h;
+        let slot = self.slot(index)?;
+        self.unlink_from_type(index)?;
+        let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
+        match prev {
+            NIL => h.head.store(next, Relaxed),
+            _ => self.slot(prev)?.next.store(next, Relaxed),
+        }
+        match next {
+            NIL => h.tail.store(prev, Relaxed),
+            _ => self.slot(next)?.prev.store(prev, Relaxed),
+        }
+        let left = h.qnum.load(Relaxed).checked_sub(1).ok_or(Errno::EIO)?;
+        let bytes = h
+            .cbytes
+            .load(Relaxed)
+            .checked_sub(u64::from(slot.len.load(Relaxed)));
+        h.qnum.store(left, Relaxed);
+        h.cbytes.store(bytes.ok_or(Errno::EIO)?, Relaxed);
+        if left == 0 {
+            self.forget_types();
+        }
+        Ok(())
+    }
+
+    fn unlink_from_type(&mut self, index: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        let next = slot.type_next.load(Relaxed);
+        if next != NIL {
+            self.slot(next)?
+                .type_tail
+                .store(slot.type_tail.load(Relaxed), Relaxed);
+        }
+        if self.h.indexed.load(Relaxed) == 0 {
+            return Ok(());
+        }
+        let next = (next != NIL).then_some(next);
+        let link = self.link_to(index)?;
+        let behind = slot.bucket_next.load(Relaxed);
+        match next {
+            Some(next) => {
+                self.slot(next)?.bucket_next.store(behind, Relaxed);
+                link.store(next, Relaxed);
+            }
+            None => {
+                link.store(behind, Relaxed);
+                self.h
+                    .types
+                    .store(self.h.types.load(Relaxed).saturating_sub(1), Relaxed);
+            }
+        }
+        self.heaps_replace(index, next)
+    }
+
+    /// An empty queue has no types.
+    fn forget_types(&mut self) {
+        let h = self.h;
+        if h.indexed.swap(0, Relaxed) != 0 {
+            h.heaps[0].store(0, Relaxed);
+            h.heaps[1].store(0, Relaxed);
+            h.bucket_level.store(0, Relaxed);
+            for bucket in &h.buckets {
+                bucket.store(NIL, Relaxed);
+            }
+        }
+    }
+
+    fn buckets(&self) -> (usize, u32) {
+        match self.h.bucket_level.load(Relaxed) as usize {
+            0 => (0, TYPE_BUCKETS as u32),
+            level => (level, layout::capacity((level - 1).min(17))),
+        }
+    }
+
+    fn bucket<'s>(&'s self, place: u32) -> Result<&'s AtomicU32> {
+        match self.buckets() {
+            (0, _) => self.h.buckets.get(place as usize).ok_or(Errno::EIO),
+            (level, _) => {
+                let at = layout::array(level - 1, Area::Buckets)? + place as usize * 4;
+                let word: &Word = self.map.at(at)?;
+                Ok(&word.0)
+            }
+        }
+    }
+
+    fn bucket_of(&self, mtype: i64) -> Result<&AtomicU32> {
+        let (_, count) = self.buckets();
+        self.bucket((hash(mtype) % u64::from(count)) as u32)
+    }
+
+    /// The first message of a type.
+    fn leader(&self, mtype: i64) -> Result<Option<u32>> {
+        let mut at = self.bucket_of(mtype)?.load(Relaxed);
+        for _ in 0..=self.h.types.load(Relaxed) {
+            if at == NIL {
+                return Ok(None);
+            }
+            let slot = self.slot(at)?;
+            if slot.mtype.load(Relaxed) as i64 == mtype {
+                return Ok(Some(at));
+            }
+            at = slot.bucket_next.load(Relaxed);
+        }
+        Err(Errno::EIO)
+    }
+
+    /// The link in the buckets that leads to this first message.
+    fn link_to(&self, index: u32) -> Result<&AtomicU32> {
+        let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
+        let mut link = self.bucket_of(mtype)?;
+        for _ in 0..=self.h.types.load(Relaxed) {
+            let at = link.load(Relaxed);
+            if at == index {
+                return Ok(link);
+            }
+            link = &self.slot(at)?.bucket_next;
+        }
+        Err(Errno::EIO)
+    }
+
+    fn add_type(&mut self, index: u32) -> Result<()> {
+        let types = self.h.types.load(Relaxed) + 1;
+        if types > 2 * self.buckets().1 {
+            self.more_buckets()?;
+        }
+        self.put_in_bucket(index)?;
+        self.h.types.store(types, Relaxed);
+        self.heaps_add(index)
+    }
+
+    fn put_in_bucket(&self, index: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        let bucket = self.bucket_of(slot.mtype.load(Relaxed) as i64)?;
+        slot.bucket_next.store(bucket.load(Relaxed), Relaxed);
+        bucket.store(index, Relaxed);
+        Ok(())
+    }
+
+    /// Moves the types to the buckets of the last extent. Without memory, the chains get longer.
+    fn more_buckets(&mut self) -> Result<()> {
+        let level = self.h.extents.load(Relaxed) as usize;
+        let count = layout::capacity((level - 1).min(17));
+        if self.h.bucket_level.load(Relaxed) as usize == level
+            || self
+                .back_words(level - 1, Area::Buckets, count as usize)
+                .is_err()
+        {
+            return Ok(());
+        }
+        // The leaders are collected over the old buckets before the new ones are known.
+        let mut leaders = NIL;
+        for place in 0..self.buckets().1 {
+            let mut at = self.bucket(place)?.load(Relaxed);
+            while at != NIL {
+                let next = &self.slot(at)?.bucket_next;
+                let behind = next.swap(leaders, Relaxed);
+                leaders = at;
+                at = behind;
+            }
+        }
+        self.h.bucket_level.store(level as u32, Relaxed);
+        for place in 0..count {
+            self.bucket(place)?.store(NIL, Relaxed);
+        }
+        while leaders != NIL {
+            let next = self.slot(leaders)?.bucket_next.load(Relaxed);
+            self.put_in_bucket(leaders)?;
+            leaders = next;
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the first message of each type, in order. The queue is indexed.
+    pub(super) fn each_leader(
+        &mut self,
+        mut f: impl FnMut(&mut Self, u32) -> Result<()>,
+    ) -> Result<()> {
+        for place in 0..self.buckets().1 {
+            let mut at = self.bucket(place)?.load(Relaxed);
+            let mut left = self.h.types.load(Relaxed);
+            while at != NIL {
+                left = left.checked_sub(1).ok_or(Errno::EIO)?;
+                f(self, at)?;
+                at = self.slot(at)?.bucket_next.load(Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a message back where its number says: a hand-over that was not fetched. Rare: rebuilds.
+    pub(super) fn put_back(&mut self, index: u32) -> Result<()> {
+        self.slot(index)?.state.store(MESSAGE, Relaxed);
+        self.rebuild()
+    }
+}

@@ -1,0 +1,255 @@
+//! `msgrcv`.
+
+use super::layout::{FREE, HANDED};
+use super::recover::RECEIVE;
+use super::slots::blocks_of;
+use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Woken, sleep};
+use super::{Locked, lock};
+use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
+use crate::crash::crashpoint;
+use crate::creds::Creds;
+use crate::errno::{Errno, Result};
+use crate::handle::Pin;
+use crate::namespace::Namespace;
+use core::sync::atomic::Ordering::*;
+
+/// Where a message goes. Called under the lock with the type and the number of bytes of text; says
+/// where to write them, or that it cannot (EFAULT: the message is lost, as the kernel loses it).
+pub type Sink<'a> = &'a mut dyn FnMut(i64, usize) -> Option<*mut u8>;
+
+/// What to receive.
+#[derive(Clone, Copy)]
+pub(crate) struct Want {
+    pub select: Selector,
+    /// Bytes of text that the caller takes.
+    pub size: usize,
+    pub msgflg: i32,
+    /// `MSG_COPY`: longest message that is copied, `min(size, msgmax)`.
+    pub copy_most: usize,
+}
+
+impl Want {
+    fn any_size(&self) -> bool {
+        self.msgflg & MSG_NOERROR != 0
+    }
+}
+
+/// Receives, waiting for a message unless the flags say not to. Returns the bytes of text.
+///
+/// # Safety
+/// Where the sink says to write, as many bytes as it was told can be written.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn receive(
+    ns: &Namespace,
+    pin: &Pin<'_>,
+    id: i32,
+    want: Want,
+    sink: Sink<'_>,
+) -> Result<usize> {
+    loop {
+        let mut q = lock(ns, pin, id)?;
+        if !Creds::current().may(&q.owned(), 0o444) {
+            return Err(Errno::EACCES);
+        }
+        let found = q.with_repair(|q| match q.find(&want)? {
+            None if q.reclaim_handed()? => q.find(&want),
+            found => Ok(found),
+        })?;
+        if let Some(index) = found {
+            // SAFETY: the caller's promise.
+            return q.with_repair(|q| unsafe { q.take_or_copy(index, &want, sink) });
+        }
+        if want.msgflg & IPC_NOWAIT != 0 {
+            return Err(Errno::ENOMSG);
+        }
+        let len = if want.any_size() {
+            u32::MAX
+        } else {
+            want.size.min(u32::MAX as usize) as u32
+        };
+        let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
+        let map = q.map;
+        drop(q);
+        loop {
+            let woken = sleep(&map, ticket.slot)?;
+            let mut q = match lock(ns, pin, id) {
+                Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
+                other => other?,
+            };
+            // SAFETY: the caller's promise.
+            match q.with_repair(|q| unsafe { q.after_sleep(&ticket, &woken, &want, sink) })? {
+                After::Again => break,
+                After::SleepOn => {}
+                After::Received(len) => return Ok(len),
+            }
+        }
+    }
+}
+
+enum After {
+    Again,
+    SleepOn,
+    Received(usize),
+}
+
+impl Locked<'_> {
+    fn find(&mut self, want: &Want) -> Result<Option<u32>> {
+        match want.select.mode {
+            Mode::Nth => self.nth(want.select.mtype),
+            _ => self.select(&want.select),
+        }
+    }
+
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    unsafe fn take_or_copy(&mut self, index: u32, want: &Want, sink: Sink<'_>) -> Result<usize> {
+        let len = self.slot(index)?.len.load(Relaxed) as usize;
+        if len > want.size && !want.any_size() {
+            return Err(Errno::E2BIG);
+        }
+        if want.select.mode != Mode::Nth {
+            // SAFETY: the caller's promise.
+            return unsafe { self.take(index, len.min(want.size), sink) };
+        }
+        if len > want.copy_most {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { self.copy_out(index, len, sink)? } {
+            true => Ok(len),
+            false => Err(Errno::EFAULT),
+        }
+    }
+
+    /// Takes a message out of the queue.
+    ///
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn take(&mut self, index: u32, len: usize, sink: Sink<'_>) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        let copied = unsafe { self.copy_out(index, len, sink)? };
+        self.begin(index, super::layout::NIL)?;
+        crashpoint!("msg.receive.before_commit");
+        self.commit(RECEIVE);
+        crashpoint!("msg.receive.after_commit");
+        let slot = self.slot(index)?;
+        slot.state.store(FREE, Relaxed);
+        self.stamp_receive(self.h.op_pid.load(Relaxed), self.h.op_time.load(Relaxed));
+        crashpoint!("msg.receive.stamped");
+        self.unlink(index)?;
+        crashpoint!("msg.receive.unlinked");
+        self.free_message(index)?;
+        self.done();
+        if self.h.senders.load(Relaxed) != 0 {
+            self.wake_senders()?;
+        }
+        if self.h.qnum.load(Relaxed) == 0 {
+            self.trim();
+        }
+        if copied { Ok(len) } else { Err(Errno::EFAULT) }
+    }
+
+    /// Frees a message's blocks and slot.
+    #[inline]
+    pub(super) fn free_message(&mut self, index: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        let blocks = blocks_of(slot.len.load(Relaxed) as usize);
+        if blocks != 0 {
+            self.free_blocks(slot.block.load(Relaxed), blocks)?;
+        }
+        self.free_slot(index)
+    }
+
+    /// False: the sink cannot take it.
+    ///
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn copy_out(&self, index: u32, len: usize, sink: Sink<'_>) -> Result<bool> {
+        let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
+        let Some(to) = sink(mtype, len) else {
+            return Ok(false);
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.read_text(index, to, len)? };
+        Ok(true)
+    }
+
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    unsafe fn after_sleep(
+        &mut self,
+        ticket: &Ticket,
+        woken: &Woken,
+        want: &Want,
+        sink: Sink<'_>,
+    ) -> Result<After> {
+        let news = self.news(ticket)?;
+        if *woken == Woken::Signal && matches!(news, 0 | AGAIN | GOT) {
+            // A handler ran: the wait is over, as the kernel ends it before the handler.
+            if news == GOT {
+                self.take_from(ticket.slot)?;
+            }
+            self.dismiss(ticket)?;
+            return Err(Errno::EINTR);
+        }
+        match news {
+            0 => {
+                // The beat: was a wake lost, or a message left behind by a dead receiver?
+                let found = self.find(want)?.is_some() || self.reclaim_handed()?;
+                if !found {
+                    return Ok(After::SleepOn);
+                }
+                self.dismiss(ticket)?;
+                Ok(After::Again)
+            }
+            GOT => {
+                // SAFETY: the caller's promise.
+                let received = unsafe { self.fetch(ticket, want, sink) };
+                received.map(After::Received)
+            }
+            TOO_BIG => {
+                self.dismiss(ticket)?;
+                Err(Errno::E2BIG)
+            }
+            GONE => Err(Errno::EIDRM),
+            _ => {
+                self.dismiss(ticket)?;
+                Ok(After::Again)
+            }
+        }
+    }
+
+    /// Fetches what a sender handed over. The waiter's slot goes with it.
+    ///
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    unsafe fn fetch(&mut self, ticket: &Ticket, want: &Want, sink: Sink<'_>) -> Result<usize> {
+        let index = self.waiter(ticket.slot)?.message.load(Relaxed);
+        let slot = self.slot(index)?;
+        if slot.state.load(Relaxed) != HANDED || slot.prev.load(Relaxed) != ticket.slot {
+            return Err(Errno::EIO);
+        }
+        let len = (slot.len.load(Relaxed) as usize).min(want.size);
+        // SAFETY: the caller's promise.
+        let copied = unsafe { self.copy_out(index, len, sink)? };
+        crashpoint!("msg.fetch.before_commit");
+        slot.state.store(FREE, Release);
+        crashpoint!("msg.fetch.after_commit");
+        self.h
+            .handed
+            .store(self.h.handed.load(Relaxed).saturating_sub(1), Relaxed);
+        self.free_message(index)?;
+        self.dismiss(ticket)?;
+        if self.h.qnum.load(Relaxed) == 0 {
+            self.trim();
+        }
+        if copied { Ok(len) } else { Err(Errno::EFAULT) }
+    }
+}

@@ -1,0 +1,172 @@
+//! `msgsnd`.
+
+use super::layout::{self, HANDED, MESSAGE, NIL};
+use super::recover::{HAND_OVER, SEND};
+use super::wait::{GOT, TOO_BIG, Ticket, Woken, sleep};
+use super::{Locked, Wakes, lock};
+use crate::abi::IPC_NOWAIT;
+use crate::crash::crashpoint;
+use crate::creds::Creds;
+use crate::errno::{Errno, Result};
+use crate::handle::Pin;
+use crate::namespace::Namespace;
+use core::sync::atomic::Ordering::*;
+
+/// A message to send: its type, and readable text.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub mtype: i64,
+    pub text: *const u8,
+    pub len: usize,
+}
+
+/// Sends, waiting for room unless the flags say not to.
+///
+/// # Safety
+/// The source's text can be read.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn send(
+    ns: &Namespace,
+    pin: &Pin<'_>,
+    id: i32,
+    source: Source,
+    msgflg: i32,
+) -> Result<()> {
+    let mut ticket: Option<Ticket> = None;
+    loop {
+        // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
+        let mut q = lock(ns, pin, id)?;
+        if let Some(old) = ticket.take() {
+            q.dismiss(&old)?;
+        }
+        if !Creds::current().may(&q.owned(), 0o222) {
+            return Err(Errno::EACCES);
+        }
+        if q.fits(source.len as u64) {
+            // SAFETY: the caller's promise.
+            let handed = q.with_repair(|q| unsafe { q.send_now(&source) })?;
+            let (wakes, map) = (core::mem::replace(&mut q.wakes, Wakes::none()), q.map);
+            drop(q);
+            return match (wakes.wake(&map), handed) {
+                (false, Some(owner)) => check_handed(ns, pin, id, owner),
+                _ => Ok(()),
+            };
+        }
+        if msgflg & IPC_NOWAIT != 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let waiting = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
+        let map = q.map;
+        drop(q);
+        if sleep(&map, waiting.slot)? == Woken::Signal {
+            if let Ok(mut q) = lock(ns, pin, id) {
+                q.dismiss(&waiting)?;
+            }
+            return Err(Errno::EINTR);
+        }
+        ticket = Some(waiting);
+    }
+}
+
+/// After a hand-over whose wake found nobody asleep: if its receiver is dead, the message goes back and on.
+fn check_handed(ns: &Namespace, pin: &Pin<'_>, id: i32, owner: u32) -> Result<()> {
+    let waiter = layout::waiter(&pin.map(), owner)?;
+    let (pid, tid) = (waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
+    if waiter.news.load(Relaxed) == GOT && !crate::liveness::thread_lives(pid, tid) {
+        if let Ok(mut q) = lock(ns, pin, id) {
+            q.with_repair(Locked::bury_dead)?;
+        }
+    }
+    Ok(())
+}
+
+impl Locked<'_> {
+    /// Puts a message that fits into the queue, or into the hands of a receiver, who is returned.
+    ///
+    /// # Safety
+    /// The source's text can be read.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn send_now(&mut self, source: &Source) -> Result<Option<u32>> {
+        let index = self.take_slot()?;
+        // SAFETY: the caller's promise.
+        if let Err(e) = unsafe { self.write_text(index, source.text, source.len) } {
+            self.free_slot(index)?;
+            return Err(e);
+        }
+        let slot = self.slot(index)?;
+        slot.mtype.store(source.mtype as u64, Relaxed);
+        slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
+        crashpoint!("msg.send.filled");
+        if self.h.receivers.load(Relaxed) != 0 {
+            if let Some(owner) = self.hand_over(index, source)? {
+                return Ok(Some(owner));
+            }
+        }
+        self.begin(index, NIL)?;
+        crashpoint!("msg.send.before_commit");
+        self.commit(SEND);
+        crashpoint!("msg.send.after_commit");
+        slot.state.store(MESSAGE, Relaxed);
+        self.stamp_send();
+        crashpoint!("msg.send.stamped");
+        self.append(index)?;
+        crashpoint!("msg.send.appended");
+        self.done();
+        Ok(None)
+    }
+
+    /// Gives a filled slot to the first receiver in line that takes it.
+    fn hand_over(&mut self, index: u32, source: &Source) -> Result<Option<u32>> {
+        while let Some(owner) = self.receiver_for(source.mtype)? {
+            if source.len > self.slot(owner)?.len.load(Relaxed) as usize {
+                self.tell(owner, TOO_BIG)?;
+                continue;
+            }
+            self.begin(index, owner)?;
+            crashpoint!("msg.hand.before_commit");
+            self.commit(HAND_OVER);
+            crashpoint!("msg.hand.after_commit");
+            self.mark_handed(index, owner)?;
+            self.stamp_send();
+            let pid = self.waiter(owner)?.pid.load(Relaxed);
+            self.stamp_receive(pid, self.h.op_time.load(Relaxed));
+            crashpoint!("msg.hand.stamped");
+            self.tell(owner, GOT)?;
+            self.h
+                .handed
+                .store(self.h.handed.load(Relaxed) + 1, Relaxed);
+            crashpoint!("msg.hand.told");
+            self.done();
+            return Ok(Some(owner));
+        }
+        Ok(None)
+    }
+
+    /// The slots' part of a hand-over.
+    pub(super) fn mark_handed(&self, index: u32, owner: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        slot.prev.store(owner, Relaxed);
+        slot.state.store(HANDED, Relaxed);
+        self.waiter(owner)?.message.store(index, Relaxed);
+        Ok(())
+    }
+
+    /// Gives messages that are in the queue to receivers that wait for them: after one was put
+    /// back, or a recovery. (A send does this at once.)
+    pub(super) fn serve_receivers(&mut self) -> Result<()> {
+        let mut at = self.h.head.load(Relaxed);
+        let mut left = self.h.qnum.load(Relaxed);
+        while at != NIL && left > 0 && self.h.receivers.load(Relaxed) != 0 {
+            let slot = self.slot(at)?;
+            let next = slot.next.load(Relaxed);
+            if let Some(owner) = self.receiver_for(slot.mtype.load(Relaxed) as i64)? {
+                // It looks for itself: the message stays where anybody finds it.
+                self.tell(owner, super::wait::AGAIN)?;
+            }
+            at = next;
+            left -= 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! Slots and blocks: where messages and waiters live, how the file grows and shrinks.
+//!
+//! Free slots and blocks are LIFO lists, so that a busy queue stays in a few hot cache lines.
+
+use super::layout::{self, Area, BLOCK, FREE, INLINE, NIL, PAGE, SLOT, Slot};
+use super::{Locked, layout::Waiter};
+use crate::errno::{Errno, Result};
+use crate::object::{Kind, index_of};
+use crate::sys;
+use core::sync::atomic::Ordering::*;
+
+/// An empty queue keeps this much for the next burst, in bytes, if it grew just now.
+const KEEP: usize = 64 * 1024;
+/// Memory is added in steps of at most this many bytes.
+const STEP: usize = 256 * 1024;
+
+impl Locked<'_> {
+    /// A slot that may be in use. EIO: none.
+    #[inline]
+    pub(super) fn slot<'s>(&self, index: u32) -> Result<&'s Slot> {
+        if index >= self.h.slots.load(Relaxed) {
+            return Err(Errno::EIO);
+        }
+        layout::slot(&self.map, index)
+    }
+
+    /// The waiter in a slot that may be in use.
+    pub(super) fn waiter<'s>(&self, index: u32) -> Result<&'s Waiter> {
+        self.slot(index)?;
+        layout::waiter(&self.map, index)
+    }
+
+    /// A free slot, still FREE. ENOMEM: no memory for one.
+    #[inline]
+    pub(super) fn take_slot(&mut self) -> Result<u32> {
+        let free = self.h.free_slot.load(Relaxed);
+        if free != NIL {
+            let slot = self.slot(free)?;
+            if slot.state.load(Relaxed) != FREE {
+                return Err(Errno::EIO);
+            }
+            self.h.free_slot.store(slot.next.load(Relaxed), Relaxed);
+            return Ok(free);
+        }
+        let index = self.h.slots.load(Relaxed);
+        if index >= self.h.slots_backed.load(Relaxed) {
+            self.back_slots(index)?;
+        }
+        layout::slot(&self.map, index)?.state.store(FREE, Relaxed);
+        self.h.slots.store(index + 1, Relaxed);
+        Ok(index)
+    }
+
+    /// Makes a slot FREE again and puts it on the list.
+    #[inline]
+    pub(super) fn free_slot(&mut self, index: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        slot.state.store(FREE, Relaxed);
+        slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
+        self.h.free_slot.store(index, Relaxed);
+        Ok(())
+    }
+
+    #[inline]
+    fn link<'s>(&self, block: u32) -> Result<&'s core::sync::atomic::AtomicU32> {
+        if block >= self.h.blocks.load(Relaxed) {
+            return Err(Errno::EIO);
+        }
+        layout::link(&self.map, block)
+    }
+
+    /// A chain of `count` blocks, off the free list. Nothing is taken when there is no memory.
+    fn take_blocks(&mut self, count: usize) -> Result<u32> {
+        let mut first = NIL;
+        for taken in 0..count {
+            match self.take_block() {
+                Ok(block) => {
+                    self.link(block)?.store(first, Relaxed);
+                    first = block;
+                }
+                Err(e) => {
+                    self.free_blocks(first, taken)?;
+                    return Err(e);
+                }
+            }
+        }
+        Ok(first)
+    }
+
+    fn take_block(&mut self) -> Result<u32> {
+        let free = self.h.free_block.load(Relaxed);
+        if free != NIL {
+            self.h
+                .free_block
+                .store(self.link(free)?.load(Relaxed), Relaxed);
+            return Ok(free);
+        }
+        let index = self.h.blocks.load(Relaxed);
+        if index >= self.h.blocks_backed.load(Relaxed) {
+            self.back_blocks(index)?;
+        }
+        self.h.blocks.store(index + 1, Relaxed);
+        Ok(index)
+    }
+
+    /// Puts a chain back on the free list.
+    pub(super) fn free_blocks(&mut self, first: u32, count: usize) -> Result<()> {
+        let mut block = first;
+        for _ in 0..count {
+            let link = self.link(block)?;
+            let next = link.load(Relaxed);
+            link.store(self.h.free_block.load(Relaxed), Relaxed);
+            self.h.free_block.store(block, Relaxed);
+            block = next;
+        }
+        Ok(())
+    }
+
+    /// Copies a text into a free slot and as many blocks as it needs.
+    ///
+    /// # Safety
+    /// `text` can be read for `len` bytes.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn write_text(
+        &mut self,
+        index: u32,
+        text: *const u8,
+        len: usize,
+    ) -> Result<()> {
+        let slot = self.slot(index)?;
+        let (head, count) = (len.min(INLINE), blocks_of(len));
+        let first = if count == 0 {
+            NIL
+        } else {
+            self.take_blocks(count)?
+        };
+        slot.block.store(first, Relaxed);
+        slot.len.store(len as u32, Relaxed);
+        let at = layout::slot_offset(index)? + SLOT - INLINE;
+        // SAFETY: the caller's promise, for the first `head` bytes.
+        unsafe { self.map.write(at, text, head)? };
+        let mut done = head;
+        self.each_run(first, len - head, |map, at, bytes| {
+            // SAFETY: the caller's promise; the runs are `len - head` bytes together.
+            unsafe { map.write(at, text.add(done), bytes)? };
+            done += bytes;
+            Ok(())
+        })
+    }
+
+    /// Copies the first `len` bytes of a message's text out; no more than it has.
+    ///
+    /// # Safety
+    /// `to` can be written for `len` bytes.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn read_text(&self, index: u32, to: *mut u8, len: usize) -> Result<()> {
+        let slot = self.slot(index)?;
+        let head = len.min(INLINE);
+        let at = layout::slot_offset(index)? + SLOT - INLINE;
+        // SAFETY: the caller's promise, for the first `head` bytes.
+        unsafe { self.map.read(at, to, head)? };
+        let mut done = head;
+        self.each_run(slot.block.load(Relaxed), len - head, |map, at, bytes| {
+            // SAFETY: the caller's promise; the runs are `len - head` bytes together.
+            unsafe { map.read(at, to.add(done), bytes)? };
+            done += bytes;
+            Ok(())
+        })
+    }
+
+    /// Calls `f` with each stretch of neighbouring blocks of a chain that holds `len` bytes.
+    fn each_run(
+        &self,
+        first: u32,
+        len: usize,
+        mut f: impl FnMut(&crate::map::Map, usize, usize) -> Result<()>,
+    ) -> Result<()> {
+        let (mut block, mut left) = (first, len);
+        while left > 0 {
+            let (start, mut bytes) = (layout::block_offset(block)?, 0);
+            loop {
+                let next = self.link(block)?.load(Relaxed);
+                bytes += BLOCK;
+                let neighbour = block + 1 == next && layout::locate(next).1 != 0;
+                block = next;
+                if bytes >= left || !neighbour {
+                    break;
+                }
+            }
+            f(&self.map, start, bytes.min(left))?;
+            left -= bytes.min(left);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn back_slots(&mut self, index: u32) -> Result<()> {
+        let backed = self.back(index, Area::Slots, SLOT)?;
+        self.h.slots_backed.store(backed, Relaxed);
+        Ok(())
+    }
+
+    #[cold]
+    fn back_blocks(&mut self, index: u32) -> Result<()> {
+        self.back(index, Area::Links, 4)?;
+        let backed = self.back(index, Area::Blocks, BLOCK)?;
+        self.h.blocks_backed.store(backed, Relaxed);
+        Ok(())
+    }
+
+    /// Gives memory to the entry `index` of an array and some behind it; the first without.
+    fn back(&mut self, index: u32, area: Area, size: usize) -> Result<u32> {
+        if index >= layout::capacity(self.h.extents.load(Relaxed) as usize - 1) {
+            self.grow()?;
+        }
+        let (k, place) = layout::locate(index);
+        let in_extent = layout::capacity(k) as usize - index as usize;
+        let step = (index as usize * size / 2)
+            .clamp(PAGE, STEP)
+            .next_multiple_of(PAGE);
+        let count = (step / size).min(in_extent);
+        let start = layout::array(k, area)? + place * size;
+        let page = start / PAGE * PAGE;
+        let end = (start + count * size).next_multiple_of(PAGE);
+        self.map.populate(page, end - page)?;
+        self.h.grown.store(sys::time() as u64, Relaxed);
+        Ok(index + count as u32)
+    }
+
+    /// Adds an extent to the file.
+    #[cold]
+    fn grow(&mut self) -> Result<()> {
+        let extents = self.h.extents.load(Relaxed) as usize + 1;
+        let len = layout::file_len(extents)?;
+        let path = self.ns.index_path(Kind::Msg, index_of(self.id))?;
+        let fd = sys::open(path.as_c(), libc::O_RDWR, 0).map_err(|_| Errno::ENOMEM)?;
+        if (sys::fstat(&fd)?.st_size as u64) < len as u64 {
+            sys::ftruncate(&fd, len as u64).map_err(|_| Errno::ENOMEM)?;
+        }
+        self.pin.remap(&fd, len)?;
+        self.map = self.pin.map();
+        self.h.extents.store(extents as u32, Relaxed);
+        Ok(())
+    }
+
+    /// Memory for an array of the last extent (`entries` words of it).
+    pub(super) fn back_words(&mut self, k: usize, area: Area, entries: usize) -> Result<()> {
+        let start = layout::array(k, area)?;
+        self.map
+            .populate(start, (entries * 4).next_multiple_of(PAGE))
+    }
+
+    /// Gives the memory of an empty queue back, unless it is little and was needed just now.
+    #[inline]
+    pub(super) fn trim(&mut self) {
+        let h = self.h;
+        let backed = h.slots_backed.load(Relaxed) as usize * SLOT
+            + h.blocks_backed.load(Relaxed) as usize * BLOCK;
+        if backed > PAGE && h.handed.load(Relaxed) == 0 {
+            self.trim_slow(backed);
+        }
+    }
+
+    #[cold]
+    fn trim_slow(&mut self, backed: usize) {
+        let h = self.h;
+        if backed <= KEEP && h.grown.load(Relaxed) >= sys::time() as u64 {
+            return;
+        }
+        // Waiters keep their slots, and all below them.
+        let mut keep = 0;
+        for index in 0..h.slots.load(Relaxed) {
+            match self.slot(index) {
+                Ok(slot) if slot.state.load(Relaxed) != FREE => keep = index + 1,
+                _ => {}
+            }
+        }
+        let slots = (keep as usize * SLOT).next_multiple_of(PAGE).max(PAGE) / SLOT;
+        h.slots.store(keep, Relaxed);
+        h.blocks.store(0, Relaxed);
+        h.slots_backed
+            .store((slots as u32).min(h.slots_backed.load(Relaxed)), Relaxed);
+        h.blocks_backed.store(0, Relaxed);
+        h.free_block.store(NIL, Relaxed);
+        h.free_slot.store(NIL, Relaxed);
+        for index in (0..keep).rev() {
+            if self
+                .slot(index)
+                .is_ok_and(|s| s.state.load(Relaxed) == FREE)
+            {
+                let _ = self.free_slot(index);
+            }
+        }
+        for k in 0..h.extents.load(Relaxed) as usize {
+            let below = if k == 0 {
+                0
+            } else {
+                layout::capacity(k - 1) as usize
+            };
+            let kept = slots
+                .saturating_sub(below)
+                .min(layout::capacity(k) as usize - below)
+                * SLOT;
+            if let (Ok(start), Ok(end)) = (
+                layout::array(k, Area::Slots),
+                layout::array(k, Area::Heap(2)),
+            ) {
+                self.map.release(start + kept, end - start - kept);
+            }
+        }
+    }
+}
+
+/// Blocks that a text of this length needs besides its slot.
+#[inline]
+pub(super) fn blocks_of(len: usize) -> usize {
+    len.saturating_sub(INLINE).div_ceil(BLOCK)
+}

@@ -1,0 +1,381 @@
+//! Sleepers: who waits for a message or for room, and waking exactly those who can go on.
+//!
+//! A waiter is a slot. Receivers of one type stand in a line by hash of the type, all others in one
+//! line of their own; senders in one line. Lines are derived from the slots' tickets.
+//!
+//! A message is handed to the first receiver in line that takes it, at the send; it stays in its
+//! slot (HANDED) until the receiver fetches it. If the receiver is killed first, whoever next finds
+//! nothing to receive, or sees that the wake reached nobody, puts it back in its place in order. So
+//! does everybody after a second, whatever became of the receiver (it may have left by `longjmp`).
+//!
+//! | news | meaning | set by |
+//! |---|---|---|
+//! | 0 | wait | the waiter |
+//! | GOT | fetch your message | a sender |
+//! | TOO_BIG | E2BIG: it went on to the next | a sender |
+//! | AGAIN | look again: room, new permissions, or your message was put back | anyone |
+//! | GONE | the queue is removed | the remover |
+//!
+//! A waker that is killed between unlocking and waking leaves a sleeper with news: sleepers look for
+//! themselves twice a second.
+
+use super::Locked;
+use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
+use super::order::hash;
+use crate::abi::{MSG_COPY, MSG_EXCEPT};
+use crate::errno::{Errno, Result};
+use crate::liveness;
+use crate::map::Map;
+use crate::sys;
+use core::sync::atomic::{AtomicU32, Ordering::*};
+
+pub(super) const GOT: u32 = 1;
+pub(super) const TOO_BIG: u32 = 2;
+pub(super) const AGAIN: u32 = 3;
+pub(super) const GONE: u32 = 4;
+
+/// How long a sleeper sleeps before it looks for itself.
+const BEAT_NS: u64 = 500_000_000;
+/// A message that was handed over this long ago is looked after.
+const FETCH_MS: u64 = 20;
+/// And is put back after this long, even if its receiver lives.
+const STALE_MS: u64 = 1000;
+
+/// How a receiver selects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Any = 0,
+    Exactly = 1,
+    AtMost = 2,
+    Except = 3,
+    Nth = 4,
+}
+
+/// What a receiver wants, as `convert_mode` reads `msgtyp` and the flags.
+#[derive(Clone, Copy)]
+pub(crate) struct Selector {
+    pub mode: Mode,
+    pub mtype: i64,
+}
+
+impl Selector {
+    pub fn new(msgtyp: i64, msgflg: i32) -> Selector {
+        let (mode, mtype) = match msgtyp {
+            _ if msgflg & MSG_COPY != 0 => (Mode::Nth, msgtyp),
+            0 => (Mode::Any, 0),
+            i64::MIN => (Mode::AtMost, i64::MAX),
+            t if t < 0 => (Mode::AtMost, -t),
+            t if msgflg & MSG_EXCEPT != 0 => (Mode::Except, t),
+            t => (Mode::Exactly, t),
+        };
+        Selector { mode, mtype }
+    }
+
+    fn from_words(mode: u32, mtype: i64) -> Selector {
+        let mode = match mode {
+            1 => Mode::Exactly,
+            2 => Mode::AtMost,
+            3 => Mode::Except,
+            _ => Mode::Any,
+        };
+        Selector { mode, mtype }
+    }
+
+    /// `testmsg`.
+    #[inline]
+    pub fn takes(&self, mtype: i64) -> bool {
+        match self.mode {
+            Mode::Any | Mode::Nth => true,
+            Mode::Exactly => mtype == self.mtype,
+            Mode::AtMost => mtype <= self.mtype,
+            Mode::Except => mtype != self.mtype,
+        }
+    }
+
+    fn line(&self) -> usize {
+        match self.mode {
+            Mode::Exactly => (hash(self.mtype) % (LINES as u64 - 1)) as usize,
+            _ => OTHERS,
+        }
+    }
+}
+
+/// A waiter of ours, to find it again after a sleep.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    pub slot: u32,
+    number: u64,
+}
+
+/// Why a sleep ended.
+#[derive(PartialEq, Eq)]
+pub(super) enum Woken {
+    News,
+    Signal,
+}
+
+/// Sleeps until there is news, a signal handler ran, or it is time to look.
+pub(super) fn sleep(map: &Map, slot: u32) -> Result<Woken> {
+    let waiter = layout::waiter(map, slot)?;
+    match sys::futex_wait(&waiter.news, 0, BEAT_NS) {
+        Err(Errno::EINTR) => Ok(Woken::Signal),
+        _ => Ok(Woken::News),
+    }
+}
+
+impl Locked<'_> {
+    /// Registers this thread as a waiter, in its line's end.
+    fn enlist(&mut self, state: u32, len: u32, want: &Selector) -> Result<Ticket> {
+        self.sweep()?;
+        let index = self.take_slot()?;
+        let thread = crate::process::thread()?;
+        let (slot, waiter) = (self.slot(index)?, layout::waiter(&self.map, index)?);
+        let number = self.h.next_seq.load(Relaxed);
+        self.h.next_seq.store(number + 1, Relaxed);
+        slot.len.store(len, Relaxed);
+        slot.mtype.store(want.mtype as u64, Relaxed);
+        slot.seq.store(number, Relaxed);
+        waiter.mode.store(want.mode as u32, Relaxed);
+        waiter.message.store(NIL, Relaxed);
+        waiter.pid.store(thread.pid.load(Relaxed), Relaxed);
+        waiter.tid.store(thread.tid.load(Relaxed), Relaxed);
+        waiter.since.store(sys::time() as u64, Relaxed);
+        waiter.news.store(0, Relaxed);
+        slot.state.store(state, Release);
+        self.line_up(index)?;
+        Ok(Ticket {
+            slot: index,
+            number,
+        })
+    }
+
+    pub(super) fn enlist_receiver(&mut self, len: u32, want: &Selector) -> Result<Ticket> {
+        self.enlist(RECEIVER, len, want)
+    }
+
+    pub(super) fn enlist_sender(&mut self, len: u32) -> Result<Ticket> {
+        self.enlist(
+            SENDER,
+            len,
+            &Selector {
+                mode: Mode::Any,
+                mtype: 0,
+            },
+        )
+    }
+
+    /// Our waiter's news, after a sleep. EIDRM: the slot is not ours any more.
+    pub(super) fn news(&self, ticket: &Ticket) -> Result<u32> {
+        let slot = self.slot(ticket.slot)?;
+        let ours = matches!(slot.state.load(Relaxed), RECEIVER | SENDER);
+        if !ours || slot.seq.load(Relaxed) != ticket.number {
+            return Ok(AGAIN);
+        }
+        Ok(self.waiter(ticket.slot)?.news.load(Relaxed))
+    }
+
+    /// Ends our waiter, wherever it stands.
+    pub(super) fn dismiss(&mut self, ticket: &Ticket) -> Result<()> {
+        let slot = self.slot(ticket.slot)?;
+        let ours = matches!(slot.state.load(Relaxed), RECEIVER | SENDER);
+        if ours && slot.seq.load(Relaxed) == ticket.number {
+            if self.waiter(ticket.slot)?.news.load(Relaxed) == 0 {
+                self.leave_line(ticket.slot)?;
+            }
+            self.free_slot(ticket.slot)?;
+        }
+        Ok(())
+    }
+
+    /// The ends of the line that a waiter belongs in, and the count of its kind.
+    fn line<'s>(&'s self, index: u32) -> Result<([&'s AtomicU32; 2], &'s AtomicU32)> {
+        let slot = self.slot(index)?;
+        if slot.state.load(Relaxed) == SENDER {
+            return Ok(([&self.h.sender_head, &self.h.sender_tail], &self.h.senders));
+        }
+        let mode = self.waiter(index)?.mode.load(Relaxed);
+        let line = Selector::from_words(mode, slot.mtype.load(Relaxed) as i64).line();
+        let [head, tail] = &self.h.lines[line];
+        Ok(([head, tail], &self.h.receivers))
+    }
+
+    /// Puts a waiter at the end of its line.
+    pub(super) fn line_up(&self, index: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        let ([head, tail], count) = self.line(index)?;
+        let last = tail.load(Relaxed);
+        slot.prev.store(last, Relaxed);
+        slot.next.store(NIL, Relaxed);
+        match last {
+            NIL => head.store(index, Relaxed),
+            _ => self.slot(last)?.next.store(index, Relaxed),
+        }
+        tail.store(index, Relaxed);
+        count.store(count.load(Relaxed) + 1, Relaxed);
+        Ok(())
+    }
+
+    fn leave_line(&self, index: u32) -> Result<()> {
+        let slot = self.slot(index)?;
+        let ([head, tail], count) = self.line(index)?;
+        let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
+        match prev {
+            NIL => head.store(next, Relaxed),
+            _ => self.slot(prev)?.next.store(next, Relaxed),
+        }
+        match next {
+            NIL => tail.store(prev, Relaxed),
+            _ => self.slot(next)?.prev.store(prev, Relaxed),
+        }
+        count.store(count.load(Relaxed).saturating_sub(1), Relaxed);
+        Ok(())
+    }
+
+    /// Gives a waiter in line its news, and wakes it once the lock is free.
+    pub(super) fn tell(&mut self, index: u32, news: u32) -> Result<()> {
+        self.leave_line(index)?;
+        let waiter = self.waiter(index)?;
+        waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
+        waiter.news.store(news, Release);
+        self.wakes.add(&self.map, index);
+        Ok(())
+    }
+
+    /// The first waiter in line that takes a message of this type.
+    pub(super) fn receiver_for(&self, mtype: i64) -> Result<Option<u32>> {
+        let own = Selector {
+            mode: Mode::Exactly,
+            mtype,
+        }
+        .line();
+        let a = self.first_taking(own, mtype)?;
+        let b = self.first_taking(OTHERS, mtype)?;
+        Ok(match (a, b) {
+            (Some(a), Some(b)) => {
+                let first = self.slot(a)?.seq.load(Relaxed) < self.slot(b)?.seq.load(Relaxed);
+                Some(if first { a } else { b })
+            }
+            (a, b) => a.or(b),
+        })
+    }
+
+    fn first_taking(&self, line: usize, mtype: i64) -> Result<Option<u32>> {
+        let mut at = self.h.lines[line][0].load(Relaxed);
+        for _ in 0..=self.h.receivers.load(Relaxed) {
+            if at == NIL {
+                return Ok(None);
+            }
+            let slot = self.slot(at)?;
+            let mode = self.waiter(at)?.mode.load(Relaxed);
+            if Selector::from_words(mode, slot.mtype.load(Relaxed) as i64).takes(mtype) {
+                return Ok(Some(at));
+            }
+            at = slot.next.load(Relaxed);
+        }
+        Err(Errno::EIO)
+    }
+
+    /// `ss_wakeup`: wakes every sleeping sender whose message fits now, each judged alone.
+    pub(super) fn wake_senders(&mut self) -> Result<()> {
+        let mut at = self.h.sender_head.load(Relaxed);
+        let mut left = self.h.senders.load(Relaxed);
+        while at != NIL && left > 0 {
+            let slot = self.slot(at)?;
+            let next = slot.next.load(Relaxed);
+            if self.fits(u64::from(slot.len.load(Relaxed))) {
+                self.tell(at, AGAIN)?;
+            }
+            at = next;
+            left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Tells every receiver, and for a removal every sender.
+    pub(super) fn tell_all(&mut self, news: u32) -> Result<()> {
+        for index in 0..self.h.slots.load(Relaxed) {
+            let slot = self.slot(index)?;
+            let waits = match slot.state.load(Relaxed) {
+                RECEIVER => true,
+                SENDER => news == GONE,
+                _ => false,
+            };
+            if waits && self.waiter(index)?.news.load(Relaxed) == 0 {
+                self.tell(index, news)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts messages back whose receivers do not come for them. True: there was one.
+    pub(super) fn reclaim_handed(&mut self) -> Result<bool> {
+        if self.h.handed.load(Relaxed) == 0 {
+            return Ok(false);
+        }
+        let now = sys::monotonic_ms();
+        let mut found = false;
+        for index in 0..self.h.slots.load(Relaxed) {
+            let slot = self.slot(index)?;
+            if slot.state.load(Relaxed) != HANDED {
+                continue;
+            }
+            let owner = slot.prev.load(Relaxed);
+            let waiter = self.waiter(owner)?;
+            let age = now.wrapping_sub(waiter.news_ms.load(Relaxed));
+            let dead =
+                || !liveness::thread_lives(waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
+            if age > STALE_MS || age > FETCH_MS && dead() {
+                self.take_from(owner)?;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes the message that a receiver was handed away from it again.
+    pub(super) fn take_from(&mut self, owner: u32) -> Result<()> {
+        let waiter = self.waiter(owner)?;
+        let message = waiter.message.load(Relaxed);
+        if self.slot(message)?.state.load(Relaxed) == HANDED {
+            waiter.news.store(AGAIN, Relaxed);
+            self.put_back(message)?;
+            self.serve_receivers()?;
+        }
+        Ok(())
+    }
+
+    /// Looks for dead waiters when there are many, so that they do not pile up.
+    fn sweep(&mut self) -> Result<()> {
+        let h = self.h;
+        let waiting = h.receivers.load(Relaxed) + h.senders.load(Relaxed);
+        if waiting < h.sweep_at.load(Relaxed) {
+            return Ok(());
+        }
+        self.bury_dead()?;
+        let waiting = h.receivers.load(Relaxed) + h.senders.load(Relaxed);
+        h.sweep_at.store(waiting.saturating_mul(2).max(16), Relaxed);
+        Ok(())
+    }
+
+    /// Frees the slots of waiters whose threads are gone; their messages go back.
+    pub(super) fn bury_dead(&mut self) -> Result<()> {
+        for index in 0..self.h.slots.load(Relaxed) {
+            let slot = self.slot(index)?;
+            if !matches!(slot.state.load(Relaxed), RECEIVER | SENDER) {
+                continue;
+            }
+            let waiter = self.waiter(index)?;
+            if liveness::thread_lives(waiter.pid.load(Relaxed), waiter.tid.load(Relaxed)) {
+                continue;
+            }
+            match waiter.news.load(Relaxed) {
+                0 => self.leave_line(index)?,
+                GOT => self.take_from(index)?,
+                _ => {}
+            }
+            slot.state.store(FREE, Relaxed);
+            self.free_slot(index)?;
+        }
+        Ok(())
+    }
+}

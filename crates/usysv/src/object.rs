@@ -1,0 +1,147 @@
+//! What every object's file begins with: what it is, its lock, its owner and mode.
+//!
+//! The identity is written before the file has a name and never changes. `state` goes from LIVE to
+//! REMOVED by one store under the lock, which is the commit of a removal; names are unlinked after.
+//! The owner fields change under the lock, redone from the object's journal if their writer died.
+
+use crate::abi::IPCMNI;
+use crate::creds::Owned;
+use crate::errno::{Errno, Result};
+use crate::lock::Lock;
+use crate::map::Shared;
+use crate::namespace::LAYOUT;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"usysvobj");
+pub(crate) const LIVE: u32 = 1;
+pub(crate) const REMOVED: u32 = 2;
+
+/// The mechanisms, by their place in the namespace's tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Msg = 0,
+}
+
+impl Kind {
+    /// Name of the directory, and of the key's prefix.
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Kind::Msg => b"msg",
+        }
+    }
+}
+
+/// The first 192 bytes of an object's file.
+#[repr(C)]
+pub(crate) struct Object {
+    magic: AtomicU64,
+    layout: AtomicU32,
+    kind: AtomicU32,
+    id: AtomicU32,
+    key: AtomicU32,
+    pub state: AtomicU32,
+    reserved: AtomicU32,
+    reserved2: [AtomicU64; 4],
+    pub lock: Lock,
+    pub uid: AtomicU32,
+    pub gid: AtomicU32,
+    cuid: AtomicU32,
+    cgid: AtomicU32,
+    pub mode: AtomicU32,
+    reserved3: AtomicU32,
+    /// Seconds since the epoch.
+    pub ctime: AtomicU64,
+    reserved4: [AtomicU64; 4],
+}
+
+const _: () = assert!(size_of::<Object>() == OBJECT_LEN);
+const _: () = assert!(offset_of!(Object, lock) == 64 && offset_of!(Object, uid) == 128);
+pub(crate) const OBJECT_LEN: usize = 192;
+
+// SAFETY: repr(C) and atomics only.
+#[allow(unsafe_code)]
+unsafe impl Shared for Object {}
+
+/// What an object is, read from its file without a mapping.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    pub id: i32,
+    pub key: i32,
+    pub removed: bool,
+}
+
+impl Object {
+    /// Fills in a new object's identity; its file has no name yet.
+    pub fn form(&self, kind: Kind, id: i32, key: i32, owned: &Owned, ctime: i64) {
+        self.layout.store(LAYOUT, Relaxed);
+        self.kind.store(kind as u32, Relaxed);
+        self.id.store(id as u32, Relaxed);
+        self.key.store(key as u32, Relaxed);
+        self.uid.store(owned.uid, Relaxed);
+        self.gid.store(owned.gid, Relaxed);
+        self.cuid.store(owned.cuid, Relaxed);
+        self.cgid.store(owned.cgid, Relaxed);
+        self.mode.store(owned.mode, Relaxed);
+        self.ctime.store(ctime as u64, Relaxed);
+        self.state.store(LIVE, Relaxed);
+        self.magic.store(MAGIC, Release);
+    }
+
+    /// Who it is, from the first bytes of a file. EIO: not an object of this kind; EPROTO: another
+    /// version's.
+    pub fn identity_of(kind: Kind, bytes: &[u8; OBJECT_LEN]) -> Result<Identity> {
+        let word = |at: usize| {
+            let mut word = [0; 4];
+            word.copy_from_slice(&bytes[at..at + 4]);
+            u32::from_ne_bytes(word)
+        };
+        let magic = u64::from(word(0)) | u64::from(word(4)) << 32;
+        let at = [
+            offset_of!(Object, layout),
+            offset_of!(Object, kind),
+            offset_of!(Object, id),
+            offset_of!(Object, key),
+            offset_of!(Object, state),
+        ];
+        identity(kind, magic, at.map(word))
+    }
+
+    pub fn id(&self) -> i32 {
+        self.id.load(Relaxed) as i32
+    }
+
+    pub fn key(&self) -> i32 {
+        self.key.load(Relaxed) as i32
+    }
+
+    pub fn owned(&self) -> Owned {
+        Owned {
+            uid: self.uid.load(Relaxed),
+            gid: self.gid.load(Relaxed),
+            cuid: self.cuid.load(Relaxed),
+            cgid: self.cgid.load(Relaxed),
+            mode: self.mode.load(Relaxed) & 0o777,
+        }
+    }
+}
+
+fn identity(kind: Kind, magic: u64, words: [u32; 5]) -> Result<Identity> {
+    let [layout, its_kind, id, key, state] = words;
+    if magic != MAGIC || its_kind != kind as u32 || !matches!(state, LIVE | REMOVED) {
+        return Err(Errno::EIO);
+    }
+    if layout != LAYOUT {
+        return Err(Errno::EPROTO);
+    }
+    Ok(Identity {
+        id: id as i32,
+        key: key as i32,
+        removed: state == REMOVED,
+    })
+}
+
+/// An id's index: its place in the directory.
+pub(crate) fn index_of(id: i32) -> u32 {
+    (id % IPCMNI) as u32
+}

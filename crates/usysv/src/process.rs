@@ -1,0 +1,66 @@
+//! This process and this thread, as shared memory names them: cached, and right after fork.
+//!
+//! A page that the kernel wipes in a fork child (`MADV_WIPEONFORK`) holds the process's
+//! *generation*; a thread's block is good while it carries the same one. A child of `fork` or of a
+//! raw `clone` finds the page empty and starts anew. A vfork child that calls us before its exec
+//! passes for its parent.
+//!
+//! Where the kernel knows no such page, every call asks for the pid.
+#![allow(unsafe_code)]
+
+use crate::errno::Result;
+use crate::sys;
+use crate::tls::{self, Block};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+const MADV_WIPEONFORK: i32 = 18;
+
+/// The page, null until the first call.
+static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+/// Copied by fork, so that a child's generation is never one of its ancestors'.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The generation of this process, 0 before [`thread`] was called in it.
+#[inline(always)]
+pub(crate) fn generation() -> u64 {
+    let page = PAGE.load(Relaxed);
+    if page.is_null() {
+        return 0;
+    }
+    // SAFETY: once set, PAGE points at a private page that is never unmapped.
+    unsafe { (*page).load(Relaxed) }
+}
+
+/// This thread's block, with pid, tid and robust list filled in.
+#[inline(always)]
+pub(crate) fn thread() -> Result<&'static Block> {
+    let block = tls::block();
+    let generation = generation();
+    if generation != 0 && block.generation.load(Relaxed) == generation {
+        return Ok(block);
+    }
+    begin(block)
+}
+
+#[cold]
+fn begin(block: &'static Block) -> Result<&'static Block> {
+    if PAGE.load(Relaxed).is_null() {
+        let page = sys::private_memory(4096)?;
+        // Without the advice a child keeps the parent's generation: see `begin`'s pid check.
+        let _ = sys::madvise(page, 4096, MADV_WIPEONFORK);
+        let _ = PAGE.compare_exchange(core::ptr::null_mut(), page.cast(), Relaxed, Relaxed);
+    }
+    let pid = sys::getpid();
+    let fresh = u64::from(COUNT.fetch_add(1, Relaxed) + 1) << 32 | u64::from(pid);
+    // SAFETY: PAGE was set above and its page is never unmapped.
+    let page = unsafe { &*PAGE.load(Relaxed) };
+    let generation = match page.compare_exchange(0, fresh, Relaxed, Relaxed) {
+        Ok(_) => fresh,
+        Err(theirs) => theirs,
+    };
+    block.robust.store(sys::robust_list()? as usize, Relaxed);
+    block.tid.store(sys::gettid(), Relaxed);
+    block.pid.store(pid, Relaxed);
+    block.generation.store(generation, Relaxed);
+    Ok(block)
+}

@@ -1,0 +1,485 @@
+//! Names: from keys and indexes to files; making and unmaking objects.
+//!
+//! The directory is the truth: an object exists while `msg/INDEX` names a file that is not marked
+//! as removed, and has its key while `key/msg.KEY` names the same file. The file `counters` holds
+//! what the directory cannot: the sequence number, where the next index is looked for, and a map
+//! of indexes in use, a hint that is checked against the directory.
+//!
+//! One lock (in `counters`) is held while names change. If its holder is killed: the next one reads
+//! `intent` and undoes a creation that had not got its key, or ends a removal, and makes the hints
+//! anew from the directory. Looking a key up takes no lock.
+
+use crate::abi::{IPC_PRIVATE, IPCMNI};
+use crate::crash::crashpoint;
+use crate::creds::Owned;
+use crate::errno::{Errno, Result};
+use crate::lock::{Left, Lock};
+use crate::map::{Map, Shared};
+use crate::namespace::Namespace;
+use crate::object::{Identity, Kind, OBJECT_LEN, Object, index_of};
+use crate::path::{Digits, Path, parse_decimal};
+use crate::sys::{self, Fd};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+const KINDS: usize = 3;
+const PLACES: usize = IPCMNI as usize;
+/// `ids->seq` wraps here, so that ids stay positive.
+const SEQUENCES: u32 = 65536;
+/// The kernel reuses no index before it gave out this many (`ipc_min_cycle`).
+const MIN_CYCLE: u32 = 64;
+
+const NOTHING: u32 = 0;
+const CREATING: u32 = 1;
+const REMOVING: u32 = 2;
+
+/// The file `counters`.
+#[repr(C)]
+pub(crate) struct Counters {
+    lock: Lock,
+    intent: AtomicU32,
+    intent_index: AtomicU32,
+    intent_key: AtomicU32,
+    intent_kind: AtomicU32,
+    reserved: [AtomicU64; 6],
+    kinds: [Places; KINDS],
+}
+
+#[repr(C)]
+struct Places {
+    /// The index given out last, plus one; 0: none yet.
+    last: AtomicU32,
+    sequence: AtomicU32,
+    reserved: [AtomicU64; 7],
+    used: [AtomicU64; PLACES / 64],
+}
+
+// SAFETY: repr(C) and atomics only.
+#[allow(unsafe_code)]
+unsafe impl Shared for Counters {}
+
+impl Places {
+    fn set_used(&self, index: u32, used: bool) {
+        if let Some(word) = self.used.get(index as usize / 64) {
+            let bit = 1 << (index % 64);
+            let old = word.load(Relaxed);
+            word.store(if used { old | bit } else { old & !bit }, Relaxed);
+        }
+    }
+
+    fn count(&self) -> u32 {
+        self.used.iter().map(|w| w.load(Relaxed).count_ones()).sum()
+    }
+
+    /// The first free index from `start` on, below `end`.
+    fn free_from(&self, start: u32, end: u32) -> Option<u32> {
+        let mut index = start;
+        while index < end {
+            let word = self.used.get(index as usize / 64)?.load(Relaxed) >> (index % 64);
+            if word & 1 == 0 {
+                return Some(index);
+            }
+            index += (!word).trailing_zeros().min(64 - index % 64);
+        }
+        None
+    }
+
+    /// The index and sequence number of the next object, as the kernel's cyclic allocation.
+    fn next(&self, in_use: u32) -> Option<(u32, u32)> {
+        let end = (in_use.saturating_mul(3) / 2).clamp(MIN_CYCLE, IPCMNI as u32);
+        let last = self.last.load(Relaxed).min(IPCMNI as u32);
+        let index = self
+            .free_from(last, end)
+            .or_else(|| self.free_from(0, end))?;
+        let sequence = self.sequence.load(Relaxed) % SEQUENCES;
+        Some((
+            index,
+            if index < last {
+                (sequence + 1) % SEQUENCES
+            } else {
+                sequence
+            },
+        ))
+    }
+}
+
+/// A new object: its id, its file and its whole mapping.
+pub(crate) struct Created {
+    pub id: i32,
+    pub fd: Fd,
+    pub map: Map,
+}
+
+/// What `get` found or made.
+pub(crate) enum Got {
+    Existing(Identity, Fd),
+    New(Created),
+}
+
+/// How to make an object.
+pub(crate) struct Plan<'a> {
+    pub kind: Kind,
+    pub key: i32,
+    pub owned: Owned,
+    /// Size of the file, and how much of it from the start is really there.
+    pub len: usize,
+    pub backed: usize,
+    /// Most objects of the kind.
+    pub most: u64,
+    pub fill: &'a dyn Fn(&Map) -> Result<()>,
+}
+
+/// The name lock, held.
+struct Names<'a> {
+    ns: &'a Namespace,
+    counters: &'a Counters,
+}
+
+impl Drop for Names<'_> {
+    fn drop(&mut self) {
+        self.counters.lock.unlock();
+    }
+}
+
+impl Namespace {
+    /// The file of the object at an index. EINVAL: none there.
+    pub(crate) fn open_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
+        let path = self.index_path(kind, index)?;
+        match open_object(kind, &path) {
+            Ok((identity, _)) if identity.removed => Err(Errno::EINVAL),
+            Err(Errno::ENOENT) => Err(Errno::EINVAL),
+            other => other,
+        }
+    }
+
+    /// The object with this key, if there is one.
+    pub(crate) fn find(&self, kind: Kind, key: i32) -> Result<Option<(Identity, Fd)>> {
+        match open_object(kind, &self.key_path(kind, key)?) {
+            Ok((identity, _)) if identity.removed => Ok(None),
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The object with the plan's key, or a new one.
+    pub(crate) fn find_or_create(&self, plan: &Plan<'_>) -> Result<Got> {
+        let names = self.lock_names()?;
+        if plan.key != IPC_PRIVATE {
+            let path = self.key_path(plan.kind, plan.key)?;
+            match open_object(plan.kind, &path) {
+                Ok((identity, fd)) if !identity.removed => return Ok(Got::Existing(identity, fd)),
+                Ok((identity, _)) => names.unlink(plan.kind, &identity)?,
+                Err(Errno::ENOENT) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        names.create(plan).map(Got::New)
+    }
+
+    /// Takes away the names of an object that is marked as removed.
+    pub(crate) fn unlink_removed(&self, kind: Kind, id: i32, key: i32) -> Result<()> {
+        self.lock_names()?.unlink(
+            kind,
+            &Identity {
+                id,
+                key,
+                removed: true,
+            },
+        )
+    }
+
+    /// Calls `visit` with every index that has a name, in order; true ends it.
+    pub(crate) fn each_index(&self, kind: Kind, mut visit: impl FnMut(u32)) -> Result<()> {
+        let used = self.used_places(kind)?;
+        for (i, word) in used.iter().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                visit(i as u32 * 64 + rest.trailing_zeros());
+                rest &= rest - 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The indexes that the directory names.
+    fn used_places(&self, kind: Kind) -> Result<[u64; PLACES / 64]> {
+        let mut used = [0u64; PLACES / 64];
+        crate::dir::each_name(&self.file(&[kind.name()])?, |name| {
+            let index = parse_decimal(name).unwrap_or(u64::MAX) as usize;
+            if let Some(word) = used.get_mut(index / 64) {
+                *word |= 1 << (index % 64);
+            }
+        })?;
+        Ok(used)
+    }
+
+    /// Lets the mode's classes into the object's file, as far as the caller may change that.
+    pub(crate) fn admit(&self, kind: Kind, id: i32, owned: &Owned) -> Result<()> {
+        admit(&self.index_path(kind, index_of(id))?, owned)
+    }
+
+    pub(crate) fn index_path(&self, kind: Kind, index: u32) -> Result<Path> {
+        self.file(&[kind.name(), Digits::decimal(u64::from(index)).as_bytes()])
+    }
+
+    fn key_path(&self, kind: Kind, key: i32) -> Result<Path> {
+        let mut path = self.file(&[b"key", kind.name()])?;
+        path.push(b".")?;
+        path.push(Digits::hex(key as u32).as_bytes())?;
+        Ok(path)
+    }
+
+    fn lock_names(&self) -> Result<Names<'_>> {
+        let counters = self.counters()?;
+        let left = counters.lock.lock()?;
+        let names = Names { ns: self, counters };
+        if left == Left::Ruins {
+            names.recover();
+        }
+        Ok(names)
+    }
+}
+
+impl Names<'_> {
+    fn places(&self, kind: Kind) -> &Places {
+        &self.counters.kinds[kind as usize]
+    }
+
+    fn intend(&self, what: u32, kind: Kind, index: u32, key: i32) {
+        self.counters.intent_index.store(index, Relaxed);
+        self.counters.intent_key.store(key as u32, Relaxed);
+        self.counters.intent_kind.store(kind as u32, Relaxed);
+        self.counters.intent.store(what, Release);
+    }
+
+    fn create(&self, plan: &Plan<'_>) -> Result<Created> {
+        let places = self.places(plan.kind);
+        if u64::from(places.count()) >= plan.most {
+            self.recount(plan.kind)?;
+            if u64::from(places.count()) >= plan.most {
+                return Err(Errno::ENOSPC);
+            }
+        }
+        let part = self.part_path(plan)?;
+        let _ = sys::unlink(part.as_c());
+        let fd = sys::open(
+            part.as_c(),
+            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
+            0o600,
+        )?;
+        let made = self.fill(plan, &part, fd);
+        let _ = sys::unlink(part.as_c());
+        made
+    }
+
+    fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd) -> Result<Created> {
+        let places = self.places(plan.kind);
+        sys::ftruncate(&fd, plan.len as u64)?;
+        sys::fallocate(&fd, plan.backed as u64)?;
+        sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
+        let map = Map::of(&fd, plan.len, true)?;
+        let created = (|| {
+            (plan.fill)(&map)?;
+            let object: &Object = map.at(0)?;
+            crashpoint!("create.formed");
+            loop {
+                let (index, sequence) = places.next(places.count()).ok_or(Errno::ENOSPC)?;
+                let id = index as i32 + sequence as i32 * IPCMNI;
+                object.form(plan.kind, id, plan.key, &plan.owned, sys::time());
+                self.intend(CREATING, plan.kind, index, plan.key);
+                crashpoint!("create.intended");
+                let path = self.ns.index_path(plan.kind, index)?;
+                match sys::link(part.as_c(), path.as_c()) {
+                    Ok(()) => {}
+                    Err(Errno::EEXIST) => {
+                        self.retire_place(plan.kind, index);
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                }
+                crashpoint!("create.indexed");
+                if plan.key != IPC_PRIVATE {
+                    let key = self.ns.key_path(plan.kind, plan.key)?;
+                    if let Err(e) = sys::link(part.as_c(), key.as_c()) {
+                        let _ = sys::unlink(path.as_c());
+                        return Err(e);
+                    }
+                }
+                crashpoint!("create.keyed");
+                places.set_used(index, true);
+                places.sequence.store(sequence, Relaxed);
+                places.last.store(index + 1, Relaxed);
+                self.counters.intent.store(NOTHING, Release);
+                return Ok(id);
+            }
+        })();
+        match created {
+            Ok(id) => Ok(Created { id, fd, map }),
+            Err(e) => {
+                self.counters.intent.store(NOTHING, Release);
+                // SAFETY: `object` above was its only user.
+                #[allow(unsafe_code)]
+                unsafe {
+                    map.unmap();
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// An index that the hints have free but the directory has not: perhaps only a removed object
+    /// that somebody was killed over.
+    fn retire_place(&self, kind: Kind, index: u32) {
+        self.places(kind).set_used(index, true);
+        let Ok(path) = self.ns.index_path(kind, index) else {
+            return;
+        };
+        if let Ok((identity, _)) = open_object(kind, &path) {
+            if identity.removed && index_of(identity.id) == index {
+                let _ = self.unlink(kind, &identity);
+            }
+        }
+    }
+
+    /// A file of the caller's own: leftovers of a killed creator of the same user are its to remove.
+    fn part_path(&self, plan: &Plan<'_>) -> Result<Path> {
+        let mut path = self.ns.file(&[plan.kind.name(), b".part."])?;
+        path.push(Digits::decimal(u64::from(sys::geteuid())).as_bytes())?;
+        Ok(path)
+    }
+
+    /// Unlinks the names of a removed object, as far as they are still its names.
+    fn unlink(&self, kind: Kind, object: &Identity) -> Result<()> {
+        let index = index_of(object.id);
+        self.intend(REMOVING, kind, index, object.key);
+        crashpoint!("remove.intended");
+        let result = self.unlink_names(kind, object);
+        self.counters.intent.store(NOTHING, Release);
+        result
+    }
+
+    fn unlink_names(&self, kind: Kind, object: &Identity) -> Result<()> {
+        let is_it = |path: &Path| {
+            open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id)
+        };
+        if object.key != IPC_PRIVATE {
+            let key = self.ns.key_path(kind, object.key)?;
+            if is_it(&key) {
+                sys::unlink(key.as_c())?;
+            }
+        }
+        crashpoint!("remove.unkeyed");
+        let index = index_of(object.id);
+        let path = self.ns.index_path(kind, index)?;
+        if is_it(&path) {
+            sys::unlink(path.as_c())?;
+            crashpoint!("remove.unlinked");
+            self.places(kind).set_used(index, false);
+        }
+        Ok(())
+    }
+
+    /// Makes the hints anew from the directory.
+    fn recount(&self, kind: Kind) -> Result<()> {
+        let used = self.ns.used_places(kind)?;
+        for (word, truth) in self.places(kind).used.iter().zip(used) {
+            word.store(truth, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The last holder was killed.
+    fn recover(&self) {
+        let index = self.counters.intent_index.load(Relaxed);
+        let key = self.counters.intent_key.load(Relaxed) as i32;
+        let kind = Kind::Msg;
+        match self.counters.intent.load(Acquire) {
+            CREATING if key != IPC_PRIVATE => self.undo_creation(kind, index, key),
+            REMOVING => {
+                if let Ok((it, _)) = self
+                    .ns
+                    .index_path(kind, index)
+                    .and_then(|path| open_object(kind, &path))
+                {
+                    if it.removed {
+                        let _ = self.unlink_names(kind, &it);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.counters.intent.store(NOTHING, Release);
+        // A directory that cannot be read leaves the hints as they are.
+        let _ = self.recount(kind);
+    }
+
+    /// Takes back an object that got its index but not its key.
+    fn undo_creation(&self, kind: Kind, index: u32, key: i32) {
+        let paths = self
+            .ns
+            .index_path(kind, index)
+            .and_then(|a| Ok((a, self.ns.key_path(kind, key)?)));
+        let Ok((path, key_path)) = paths else { return };
+        let Ok((it, _)) = open_object(kind, &path) else {
+            return;
+        };
+        let keyed = open_object(kind, &key_path).is_ok_and(|(other, _)| other.id == it.id);
+        if it.key == key && !keyed {
+            let _ = sys::unlink(path.as_c());
+        }
+    }
+}
+
+/// Opens an object's file, after a look at what it is.
+fn open_object(kind: Kind, path: &Path) -> Result<(Identity, Fd)> {
+    let fd = sys::open(path.as_c(), libc::O_RDWR, 0)?;
+    let st = sys::fstat(&fd)?;
+    let mut head = [0; OBJECT_LEN];
+    if st.st_mode & libc::S_IFMT != libc::S_IFREG || sys::read(&fd, &mut head, 0)? != OBJECT_LEN {
+        return Err(Errno::EIO);
+    }
+    Ok((Object::identity_of(kind, &head)?, fd))
+}
+
+/// A class with read or write permission needs both on the file: reading a queue writes to it.
+fn vfs_mode(mode: u32) -> u32 {
+    [6, 3, 0]
+        .iter()
+        .map(|shift| vfs_class(mode >> shift) << shift)
+        .sum()
+}
+
+fn vfs_class(bits: u32) -> u32 {
+    if bits & 6 != 0 { 6 } else { 0 }
+}
+
+/// Sets the file's mode; an owner who is not the creator gets an entry in an access list.
+fn admit(path: &Path, owned: &Owned) -> Result<()> {
+    const USER_OBJ: u16 = 1;
+    const USER: u16 = 2;
+    const GROUP_OBJ: u16 = 4;
+    const GROUP: u16 = 8;
+    const MASK: u16 = 16;
+    const OTHER: u16 = 32;
+    const NOBODY: u32 = u32::MAX;
+    if owned.uid == owned.cuid && owned.gid == owned.cgid {
+        return sys::chmod(path.as_c(), vfs_mode(owned.mode));
+    }
+    let class = |shift: u32| vfs_class(owned.mode >> shift) as u16;
+    let entries = [
+        (USER_OBJ, class(6), NOBODY),
+        (USER, class(6), owned.uid),
+        (GROUP_OBJ, class(3), NOBODY),
+        (GROUP, class(3), owned.gid),
+        (MASK, 6, NOBODY),
+        (OTHER, class(0), NOBODY),
+    ];
+    let mut acl = [0u8; 4 + 6 * 8];
+    acl[0] = 2;
+    for (entry, (tag, perm, id)) in acl[4..].chunks_exact_mut(8).zip(entries) {
+        entry[..2].copy_from_slice(&tag.to_le_bytes());
+        entry[2..4].copy_from_slice(&perm.to_le_bytes());
+        entry[4..].copy_from_slice(&id.to_le_bytes());
+    }
+    sys::set_acl(path.as_c(), &acl)
+}

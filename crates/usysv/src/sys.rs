@@ -1,0 +1,392 @@
+//! Raw system calls: the kernel's answer as it comes, `-errno` on failure.
+//!
+//! Owns the one place with the system-call instruction. Nothing here touches `errno`, is a
+//! cancellation point or calls the libc, so all of it is safe in a signal handler and before the
+//! libc is initialised.
+
+#![allow(unsafe_code)]
+
+use crate::errno::{Errno, Result};
+use core::arch::asm;
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+use core::sync::atomic::AtomicU32;
+
+/// The system call `nr` with six arguments.
+///
+/// # Safety
+/// The caller upholds what the call `nr` asks of its arguments; one that writes memory gets
+/// memory that may be written.
+#[inline]
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn syscall6(nr: i64, args: [usize; 6]) -> isize {
+    let ret: isize;
+    // SAFETY: the kernel's ABI: arguments in these registers, rcx and r11 are lost; the caller
+    // vouches for the call itself.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") nr as isize => ret,
+            in("rdi") args[0],
+            in("rsi") args[1],
+            in("rdx") args[2],
+            in("r10") args[3],
+            in("r8") args[4],
+            in("r9") args[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    ret
+}
+
+/// The system call `nr` with six arguments.
+///
+/// # Safety
+/// The caller upholds what the call `nr` asks of its arguments; one that writes memory gets
+/// memory that may be written.
+#[inline]
+#[cfg(target_arch = "aarch64")]
+pub unsafe fn syscall6(nr: i64, args: [usize; 6]) -> isize {
+    let ret: isize;
+    // SAFETY: the kernel's ABI: number in x8, arguments in x0..x5; the caller vouches for the
+    // call itself.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") nr,
+            inlateout("x0") args[0] as isize => ret,
+            in("x1") args[1],
+            in("x2") args[2],
+            in("x3") args[3],
+            in("x4") args[4],
+            in("x5") args[5],
+            options(nostack)
+        );
+    }
+    ret
+}
+
+/// The system call `nr` with at most four arguments.
+///
+/// # Safety
+/// As for [`syscall6`].
+#[inline]
+pub unsafe fn syscall4(nr: i64, a: usize, b: usize, c: usize, d: usize) -> isize {
+    // SAFETY: the caller's promise is the same.
+    unsafe { syscall6(nr, [a, b, c, d, 0, 0]) }
+}
+
+/// This thread's `errno`, to set it or to keep it over a libc call.
+pub fn errno() -> &'static core::cell::Cell<i32> {
+    // SAFETY: __errno_location points at this thread's int for as long as the thread lives, and a
+    // Cell reference cannot reach another thread.
+    unsafe { &*libc::__errno_location().cast() }
+}
+
+/// The C convention for a raw answer: itself, or -1 and `errno`.
+pub fn c_result(raw: isize) -> isize {
+    if (-4095..0).contains(&raw) {
+        errno().set(-raw as i32);
+        return -1;
+    }
+    raw
+}
+
+/// A raw answer as a `Result`.
+pub(crate) fn result(raw: isize) -> Result<usize> {
+    if (-4095..0).contains(&raw) {
+        return Err(Errno::from_raw(-raw as i32));
+    }
+    Ok(raw as usize)
+}
+
+/// A system call whose arguments are numbers, or pointers that the caller vouches for.
+macro_rules! call {
+    ($nr:ident $(, $arg:expr)*) => {{
+        let given: &[usize] = &[$($arg as usize),*];
+        let mut args = [0usize; 6];
+        for (arg, value) in args.iter_mut().zip(given) {
+            *arg = *value;
+        }
+        // SAFETY: numbers, and pointers to live values of the size that the call expects, made
+        // from references by the wrappers in this file.
+        crate::sys::result(unsafe { crate::sys::syscall6(libc::$nr, args) })
+    }};
+}
+
+/// A descriptor that closes itself. Held for the length of one call only: programs close and
+/// reuse every number.
+pub(crate) struct Fd(i32);
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        let _ = call!(SYS_close, self.0);
+    }
+}
+
+pub(crate) fn open(path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
+    let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode).map(|fd| Fd(fd as i32))
+}
+
+pub(crate) fn fstat(fd: &Fd) -> Result<libc::stat> {
+    let mut st = MaybeUninit::<libc::stat>::uninit();
+    call!(SYS_fstat, fd.0, st.as_mut_ptr())?;
+    // SAFETY: the kernel filled it.
+    Ok(unsafe { st.assume_init() })
+}
+
+/// `stat` of the name itself, never of what a link points to.
+pub(crate) fn lstat(path: &CStr) -> Result<libc::stat> {
+    let mut st = MaybeUninit::<libc::stat>::uninit();
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    call!(
+        SYS_newfstatat,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        st.as_mut_ptr(),
+        flags
+    )?;
+    // SAFETY: the kernel filled it.
+    Ok(unsafe { st.assume_init() })
+}
+
+pub(crate) fn read(fd: &Fd, buf: &mut [u8], offset: u64) -> Result<usize> {
+    call!(SYS_pread64, fd.0, buf.as_mut_ptr(), buf.len(), offset)
+}
+
+pub(crate) fn write(fd: &Fd, buf: &[u8], offset: u64) -> Result<usize> {
+    call!(SYS_pwrite64, fd.0, buf.as_ptr(), buf.len(), offset)
+}
+
+pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
+    call!(SYS_ftruncate, fd.0, len).map(drop)
+}
+
+/// Makes the first `len` bytes really there; a file system that cannot say says nothing.
+pub(crate) fn fallocate(fd: &Fd, len: u64) -> Result<()> {
+    match call!(SYS_fallocate, fd.0, 0, 0, len) {
+        Ok(_) | Err(Errno::EOPNOTSUPP) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+pub(crate) fn fchmod(fd: &Fd, mode: u32) -> Result<()> {
+    call!(SYS_fchmod, fd.0, mode).map(drop)
+}
+
+pub(crate) fn flock(fd: &Fd, how: i32) -> Result<()> {
+    call!(SYS_flock, fd.0, how).map(drop)
+}
+
+pub(crate) fn mkdir(path: &CStr, mode: u32) -> Result<()> {
+    call!(SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode).map(drop)
+}
+
+pub(crate) fn chmod(path: &CStr, mode: u32) -> Result<()> {
+    call!(SYS_fchmodat, libc::AT_FDCWD, path.as_ptr(), mode).map(drop)
+}
+
+pub(crate) fn unlink(path: &CStr) -> Result<()> {
+    call!(SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0).map(drop)
+}
+
+pub(crate) fn rmdir(path: &CStr) -> Result<()> {
+    call!(
+        SYS_unlinkat,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        libc::AT_REMOVEDIR
+    )
+    .map(drop)
+}
+
+/// A second name for a file; fails when the name is taken.
+pub(crate) fn link(from: &CStr, to: &CStr) -> Result<()> {
+    let cwd = libc::AT_FDCWD;
+    call!(SYS_linkat, cwd, from.as_ptr(), cwd, to.as_ptr(), 0).map(drop)
+}
+
+pub(crate) fn set_acl(path: &CStr, acl: &[u8]) -> Result<()> {
+    let name = c"system.posix_acl_access";
+    call!(
+        SYS_lsetxattr,
+        path.as_ptr(),
+        name.as_ptr(),
+        acl.as_ptr(),
+        acl.len(),
+        0
+    )
+    .map(drop)
+}
+
+pub(crate) fn getdents(fd: &Fd, buf: &mut [u8]) -> Result<usize> {
+    call!(SYS_getdents64, fd.0, buf.as_mut_ptr(), buf.len())
+}
+
+pub(crate) fn getpid() -> u32 {
+    call!(SYS_getpid).unwrap_or(0) as u32
+}
+
+pub(crate) fn gettid() -> u32 {
+    call!(SYS_gettid).unwrap_or(0) as u32
+}
+
+pub(crate) fn geteuid() -> u32 {
+    call!(SYS_geteuid).unwrap_or(0) as u32
+}
+
+pub(crate) fn getegid() -> u32 {
+    call!(SYS_getegid).unwrap_or(0) as u32
+}
+
+pub(crate) fn getgroups(groups: &mut [u32]) -> Result<usize> {
+    call!(SYS_getgroups, groups.len(), groups.as_mut_ptr())
+}
+
+/// The effective capabilities of this thread, as a bit set.
+pub(crate) fn capabilities() -> u64 {
+    let header = [0x2008_0522u32, 0];
+    let mut data = [0u32; 6];
+    match call!(SYS_capget, header.as_ptr(), data.as_mut_ptr()) {
+        Ok(_) => u64::from(data[0]) | u64::from(data[3]) << 32,
+        Err(_) => 0,
+    }
+}
+
+/// Whether a process or thread has this id (a zombie has it too). A foreign one counts.
+pub(crate) fn exists(tid: u32) -> bool {
+    tid != 0 && call!(SYS_kill, tid, 0) != Err(Errno::ESRCH)
+}
+
+pub(crate) fn sched_yield() {
+    let _ = call!(SYS_sched_yield);
+}
+
+/// Sleeps while `word` is `expected`, at most `timeout_ns`.
+///
+/// Always with a timeout: only then is a wait that a handler interrupted EINTR whatever
+/// `SA_RESTART` says, as System V calls must be.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: u64) -> Result<()> {
+    let timeout = libc::timespec {
+        tv_sec: (timeout_ns / 1_000_000_000) as i64,
+        tv_nsec: (timeout_ns % 1_000_000_000) as i64,
+    };
+    let at = core::ptr::from_ref(word);
+    call!(
+        SYS_futex,
+        at,
+        libc::FUTEX_WAIT,
+        expected,
+        &raw const timeout
+    )
+    .map(drop)
+}
+
+/// Wakes at most `count` sleepers; the number woken.
+pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> usize {
+    let at = core::ptr::from_ref(word);
+    call!(SYS_futex, at, libc::FUTEX_WAKE, count).unwrap_or(0)
+}
+
+/// Seconds since the epoch, from the vDSO.
+#[inline]
+pub(crate) fn time() -> i64 {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::time(core::ptr::null_mut()) }
+}
+
+/// Milliseconds of the coarse monotonic clock: the same in every process of this boot.
+pub(crate) fn monotonic_ms() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: room for one timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// The environment variable's value, if it is set and not empty.
+pub(crate) fn env(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: a C string; what it returns lives in the environment, which we read at once, as
+    // every libc function that looks at the environment does.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: getenv returns a C string.
+    let value = unsafe { CStr::from_ptr(value) };
+    (!value.is_empty()).then_some(value)
+}
+
+/// Anonymous zeroed private memory that is never given back: the process's own tables.
+pub(crate) fn private_memory(len: usize) -> Result<*mut u8> {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    call!(SYS_mmap, 0, len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+}
+
+/// `mmap(MAP_SHARED)` of the first `len` bytes.
+pub(crate) fn map_shared(fd: &Fd, len: usize, writable: bool) -> Result<*mut u8> {
+    let prot = if writable {
+        libc::PROT_READ | libc::PROT_WRITE
+    } else {
+        libc::PROT_READ
+    };
+    call!(SYS_mmap, 0, len, prot, libc::MAP_SHARED, fd.0, 0).map(|at| at as *mut u8)
+}
+
+pub(crate) fn unmap(at: *mut u8, len: usize) {
+    let _ = call!(SYS_munmap, at, len);
+}
+
+pub(crate) fn madvise(at: *mut u8, len: usize, advice: i32) -> Result<()> {
+    call!(SYS_madvise, at, len, advice).map(drop)
+}
+
+/// The robust-list head that the libc registered for this thread.
+pub(crate) fn robust_list() -> Result<*mut u8> {
+    let (mut head, mut len) = (core::ptr::null_mut::<u8>(), 0usize);
+    call!(SYS_get_robust_list, 0, &raw mut head, &raw mut len)?;
+    if head.is_null() {
+        Err(Errno::ENOSYS)
+    } else {
+        Ok(head)
+    }
+}
+
+pub(crate) fn set_signal_mask(mask: u64) {
+    let _ = call!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0, 8);
+}
+
+#[cfg(debug_assertions)]
+pub(crate) fn kill_self() -> ! {
+    loop {
+        let _ = call!(SYS_kill, getpid(), libc::SIGKILL);
+    }
+}
+
+/// Whether this is a directory that the caller may make files in.
+pub(crate) fn usable_directory(path: &[u8]) -> bool {
+    let Ok(path) = crate::path::Path::of(&[path, b"/."]) else {
+        return false;
+    };
+    let how = libc::W_OK | libc::X_OK;
+    call!(
+        SYS_faccessat2,
+        libc::AT_FDCWD,
+        path.as_c().as_ptr(),
+        how,
+        libc::AT_EACCESS
+    )
+    .is_ok()
+        || call!(SYS_faccessat, libc::AT_FDCWD, path.as_c().as_ptr(), how).is_ok()
+}
+
+/// Whether /proc is mounted.
+pub(crate) fn has_proc() -> bool {
+    lstat(c"/proc/self").is_ok()
+}
