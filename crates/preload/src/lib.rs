@@ -1,5 +1,22 @@
 //! `libusysv.so`: the C edge.
+//!
+//! It lives in strangers' processes: no allocator, no threads, no TLS destructors, no locale, no
+//! logging to the program's descriptors, no change of its environment; `errno` untouched on
+//! success; nothing unwinds.
 #![no_std]
+// The queue calls, which use what is unused yet, are not here yet.
+#![allow(dead_code)]
+
+mod creds;
+mod critical;
+mod dlopen;
+mod efault;
+mod hooks;
+mod next;
+mod procfs;
+mod signals;
+mod sys;
+mod tls;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -7,9 +24,17 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { libc::abort() }
 }
 
-/// libcore is compiled with unwinding and refers to this; with `panic = "abort"` nothing calls it.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
+// libcore is compiled with unwinding and refers to this; with `panic = "abort"` nothing calls it.
+// In assembly, because a Rust definition would be exported and could capture another Rust
+// library's.
+core::arch::global_asm!(
+    ".pushsection .text.rust_eh_personality,\"ax\",%progbits",
+    ".globl rust_eh_personality",
+    ".hidden rust_eh_personality",
+    "rust_eh_personality:",
+    "ret",
+    ".popsection",
+);
 
 #[link(name = "c")]
 unsafe extern "C" {}

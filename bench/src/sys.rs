@@ -1,0 +1,315 @@
+//! Every system and C library call that safe Rust has no word for; the only `unsafe` of this crate.
+//!
+//! The `msg*` wrappers call the C library's functions by name, exactly as an unmodified C program
+//! does: who answers them, Linux or a preloaded `libusysv.so`, is what the benchmark compares.
+//! [`read_past_preload`] is the one deliberate exception.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
+use std::io::{Error, Result};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Largest text that [`Message`] can carry: Linux's default `msgmax`.
+pub const TEXT: usize = 8192;
+
+/// C's `struct msgbuf` with room for [`TEXT`] bytes.
+#[repr(C)]
+pub struct Message {
+    /// The type, which must be positive when sent.
+    pub mtype: libc::c_long,
+    text: [u8; TEXT],
+}
+
+impl Message {
+    /// A message of type `mtype` with a text of zeros.
+    pub fn new(mtype: i64) -> Message {
+        Message {
+            mtype,
+            text: [0; TEXT],
+        }
+    }
+}
+
+fn check(result: libc::c_int) -> Result<libc::c_int> {
+    if result < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// `msgget(key, flags)`
+#[inline]
+pub fn msgget(key: i32, flags: i32) -> Result<i32> {
+    // SAFETY: msgget takes plain integers and touches none of our memory.
+    check(unsafe { libc::msgget(key, flags) })
+}
+
+/// `msgsnd(msqid, message, len, flags)`; `len` at most [`TEXT`].
+#[inline]
+pub fn msgsnd(msqid: i32, message: &Message, len: usize, flags: i32) -> Result<()> {
+    assert!(len <= TEXT);
+    let buffer: *const Message = message;
+    // SAFETY: `Message` is laid out as msgbuf, and the assertion keeps `len` inside its text.
+    check(unsafe { libc::msgsnd(msqid, buffer.cast(), len, flags) }).map(drop)
+}
+
+/// `msgrcv(msqid, message, len, mtype, flags)`; `len` at most [`TEXT`].
+#[inline]
+pub fn msgrcv(
+    msqid: i32,
+    message: &mut Message,
+    len: usize,
+    mtype: i64,
+    flags: i32,
+) -> Result<usize> {
+    assert!(len <= TEXT);
+    let buffer: *mut Message = message;
+    // SAFETY: `Message` is laid out as msgbuf, and the assertion keeps `len` inside its text, so
+    // the callee writes only to memory that `message` borrows exclusively.
+    let got = unsafe { libc::msgrcv(msqid, buffer.cast(), len, mtype, flags) };
+    usize::try_from(got).map_err(|_| Error::last_os_error())
+}
+
+/// `msgctl(msqid, IPC_RMID, NULL)`
+#[inline]
+pub fn remove_queue(msqid: i32) -> Result<()> {
+    // SAFETY: IPC_RMID ignores the buffer argument.
+    check(unsafe { libc::msgctl(msqid, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
+
+/// `msgctl(msqid, IPC_STAT, buf)`: the number of messages in the queue.
+pub fn queue_depth(msqid: i32) -> Result<u64> {
+    let mut status = MaybeUninit::<libc::msqid_ds>::zeroed();
+    // SAFETY: IPC_STAT writes one msqid_ds, and `status` is one.
+    check(unsafe { libc::msgctl(msqid, libc::IPC_STAT, status.as_mut_ptr()) })?;
+    // SAFETY: msqid_ds is made of integers only, and the zeroing above initialised every byte.
+    Ok(unsafe { status.assume_init() }.msg_qnum)
+}
+
+/// Reads up to `bytes` of a file by raw system calls, which no preloaded library can redirect.
+pub fn read_past_preload(path: &CStr, bytes: usize) -> Result<Vec<u8>> {
+    // SAFETY: openat reads only the NUL-terminated path, which `CStr` guarantees.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(Error::last_os_error());
+    }
+    let mut text = vec![0u8; bytes];
+    let mut filled = 0;
+    let outcome = loop {
+        let room = &mut text[filled..];
+        // SAFETY: read writes at most `room.len()` bytes into `room`, which is borrowed mutably.
+        let got = unsafe { libc::syscall(libc::SYS_read, fd, room.as_mut_ptr(), room.len()) };
+        match usize::try_from(got) {
+            Ok(0) => break Ok(()),
+            Ok(got) => filled += got,
+            Err(_) => break Err(Error::last_os_error()),
+        }
+    };
+    // SAFETY: `fd` was opened above, is ours alone and is not used after this.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+    text.truncate(filled);
+    outcome.map(|()| text)
+}
+
+/// `unshare(CLONE_NEWIPC)`: a System V IPC namespace of our own, which dies with this process.
+pub fn unshare_ipc() -> Result<()> {
+    // SAFETY: unshare takes an integer and changes no memory of ours.
+    check(unsafe { libc::unshare(libc::CLONE_NEWIPC) }).map(drop)
+}
+
+/// Asks for SIGKILL when the process that started this one ends.
+pub fn die_with_parent() -> Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes an integer and changes no memory of ours.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }).map(drop)
+}
+
+/// The CPUs that this process may run on, in ascending order.
+pub fn allowed_cpus() -> Result<Vec<usize>> {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the kernel writes at most the size that it is told, which is `set`'s own.
+    check(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) })?;
+    // SAFETY: cpu_set_t is an array of integers, all initialised by the zeroing above.
+    let set = unsafe { set.assume_init() };
+    let is_set = |cpu: &usize| {
+        // SAFETY: CPU_ISSET reads a bit of `set`, and `cpu` stays below CPU_SETSIZE.
+        unsafe { libc::CPU_ISSET(*cpu, &set) }
+    };
+    Ok((0..libc::CPU_SETSIZE as usize).filter(is_set).collect())
+}
+
+/// Binds this process to one CPU.
+pub fn pin(cpu: usize) -> Result<()> {
+    assert!(cpu < libc::CPU_SETSIZE as usize);
+    // SAFETY: cpu_set_t is an array of integers, for which zero is a valid value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the assertion keeps `cpu` inside `set`.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: sched_setaffinity only reads `set`, and is told its size.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) }).map(drop)
+}
+
+/// Which side of a [`fork`] this is.
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The old process, with the new one's id.
+    Parent(i32),
+}
+
+/// `fork()`; only for a process with a single thread.
+pub fn fork() -> Result<Fork> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    assert_eq!(threads, 1, "a worker forks before it has threads");
+    // SAFETY: this process has one thread (asserted), so the child inherits no lock that some
+    // other thread held and can go on as ordinary Rust.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// `_exit(code)`: ends a forked child without running what its parent registered for its own end.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit never returns; the kernel takes back everything.
+    unsafe { libc::_exit(code) }
+}
+
+/// Kills and reaps a child of ours.
+pub fn reap(pid: i32) {
+    assert!(pid > 0);
+    // SAFETY: `pid` is a child that only its `Peer` waits for, once, so it cannot have been reused.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: a null status pointer is allowed, and waitpid then writes nothing.
+    while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } < 0
+        && Error::last_os_error().raw_os_error() == Some(libc::EINTR)
+    {}
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: clock_gettime writes one timespec, and `now` is one.
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Nanoseconds since boot; comparable between processes.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// CPU time that this process has used, in nanoseconds.
+pub fn cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn usage(who: libc::c_int) -> libc::rusage {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: getrusage writes one rusage, and `usage` is one.
+    unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
+    // SAFETY: rusage is made of integers only, all initialised by the zeroing above.
+    unsafe { usage.assume_init() }
+}
+
+/// How often this process lost its CPU to another one against its will.
+pub fn involuntary_switches() -> u64 {
+    usage(libc::RUSAGE_SELF).ru_nivcsw as u64
+}
+
+/// CPU time of this process and of all children that it has waited for, in microseconds.
+pub fn family_cpu_us() -> u64 {
+    let us = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
+        .map(usage)
+        .iter()
+        .map(|usage| us(usage.ru_utime) + us(usage.ru_stime))
+        .sum()
+}
+
+/// `sysconf(_SC_CLK_TCK)`: the ticks per second of `/proc/stat`.
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf takes and returns integers.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64
+}
+
+/// `getppid()`: the cheapest call that enters the kernel every time.
+#[inline]
+pub fn null_syscall() -> i32 {
+    // SAFETY: getppid takes nothing and cannot fail.
+    unsafe { libc::getppid() }
+}
+
+/// A process-shared robust pthread mutex: what a straightforward user-space queue would lock with.
+pub struct RobustMutex(Box<UnsafeCell<libc::pthread_mutex_t>>);
+
+impl RobustMutex {
+    /// A fresh unlocked mutex.
+    pub fn new() -> RobustMutex {
+        let mutex = Box::new(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+        let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+        let attributes = attributes.as_mut_ptr();
+        // SAFETY: the attributes are initialised before use and destroyed once; the mutex has its
+        // final address (boxed), and nobody can reach it before this function returns.
+        let failed = unsafe {
+            libc::pthread_mutexattr_init(attributes)
+                | libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED)
+                | libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST)
+                | libc::pthread_mutex_init(mutex.get(), attributes)
+                | libc::pthread_mutexattr_destroy(attributes)
+        };
+        assert_eq!(
+            failed, 0,
+            "a robust mutex needs no resources that could run out"
+        );
+        RobustMutex(mutex)
+    }
+
+    /// One `pthread_mutex_lock` and `pthread_mutex_unlock`; false if either failed.
+    #[inline]
+    pub fn lock_and_unlock(&self) -> bool {
+        // SAFETY: `new` initialised the mutex, `drop` has not run, and the type is not `Sync`, so
+        // this thread takes and releases it with nobody else involved.
+        unsafe {
+            libc::pthread_mutex_lock(self.0.get()) | libc::pthread_mutex_unlock(self.0.get()) == 0
+        }
+    }
+}
+
+impl Drop for RobustMutex {
+    fn drop(&mut self) {
+        // SAFETY: `lock_and_unlock` always leaves the mutex unlocked, and this is its last use.
+        unsafe { libc::pthread_mutex_destroy(self.0.get()) };
+    }
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_signal: libc::c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// From now on SIGINT, SIGTERM and SIGHUP only set [`interrupted`], so that we can tidy up.
+pub fn note_interrupts() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let handler: extern "C" fn(libc::c_int) = note_interrupt;
+        // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+/// Whether somebody asked us to stop.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}

@@ -1,0 +1,98 @@
+//! Every scenario as two trials: `kernel::NAME`, and `usysv::NAME`, which must show the same.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use usysv_conformance::compare::difference;
+use usysv_conformance::runner::{self, Power, Run, Side};
+use usysv_conformance::scenarios::{self, Scenario};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_usysv-conformance");
+
+/// The kernel's runs, made when first asked for: both trials of a scenario use the same one.
+struct Oracle {
+    power: Power,
+    runs: HashMap<&'static str, OnceLock<Run>>,
+}
+
+impl Oracle {
+    fn run(&self, scenario: &'static Scenario) -> &Run {
+        let play = || runner::run(Path::new(PROGRAM), scenario, Side::Kernel, self.power);
+        self.runs[scenario.name].get_or_init(play)
+    }
+
+    fn kernel_trial(&self, scenario: &'static Scenario) -> Result<(), Failed> {
+        judge(self.run(scenario), None)
+    }
+
+    fn usysv_trial(&self, scenario: &'static Scenario) -> Result<(), Failed> {
+        runner::library(Path::new(PROGRAM))?;
+        let kernel = self.run(scenario);
+        if kernel.failure.is_some() {
+            return Err(format!(
+                "kernel::{} failed: there is nothing to compare with",
+                scenario.name
+            )
+            .into());
+        }
+        let usysv = runner::run(Path::new(PROGRAM), scenario, Side::Usysv, self.power);
+        judge(&usysv, difference(&kernel.transcript, &usysv.transcript))
+    }
+}
+
+/// Lines of a failed run's transcript that are shown: what came last.
+const LAST: usize = 30;
+
+fn judge(run: &Run, differs: Option<String>) -> Result<(), Failed> {
+    let complaints: Vec<&str> = run
+        .failure
+        .iter()
+        .chain(&differs)
+        .map(String::as_str)
+        .collect();
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    let mut report = complaints.join("\n");
+    if differs.is_none() {
+        let skipped = run.transcript.len().saturating_sub(LAST);
+        let last = run.transcript[skipped..].join("\n");
+        report.push_str(&format!("\nso far ({skipped} lines before these):\n{last}"));
+    }
+    Err(report.into())
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let power = Power::probe();
+    let runs = scenarios::all()
+        .map(|scenario| (scenario.name, OnceLock::new()))
+        .collect();
+    let oracle = Arc::new(Oracle { power, runs });
+    let mut trials = Vec::new();
+    let mut skipped: HashMap<&str, Vec<&str>> = HashMap::new();
+    for scenario in scenarios::all() {
+        let lacking = power.lacks(scenario);
+        if let Some(reason) = lacking {
+            skipped.entry(reason).or_default().push(scenario.name);
+        }
+        let mut add = |side: &str, play: fn(&Oracle, &'static Scenario) -> Result<(), Failed>| {
+            let oracle = Arc::clone(&oracle);
+            let trial = Trial::test(format!("{side}::{}", scenario.name), move || {
+                play(&oracle, scenario)
+            });
+            trials.push(trial.with_ignored_flag(lacking.is_some()));
+        };
+        add("kernel", Oracle::kernel_trial);
+        add("usysv", Oracle::usysv_trial);
+    }
+    for (reason, names) in skipped {
+        eprintln!(
+            "SKIPPED: {} scenarios, because {reason}: {}",
+            names.len(),
+            names.join(", ")
+        );
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}

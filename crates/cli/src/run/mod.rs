@@ -1,0 +1,109 @@
+//! `usysv run`: starts a program with the library in front of its libc.
+//!
+//! A plain run becomes the command (`execve`), so exit status, signals and standard streams are the
+//! command's own. With `--private`, usysv stays as its parent to remove the namespace.
+
+mod elf;
+mod environment;
+mod library;
+mod os;
+mod supervise;
+mod target;
+
+use crate::args;
+use crate::failure::Failure;
+use crate::world::{self, Listed, Private};
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
+use supervise::Ended;
+
+/// The exit statuses of `env(1)` and `timeout(1)`.
+pub mod status {
+    /// usysv itself failed.
+    pub const OURS: u8 = 125;
+    /// The command cannot be run, or not reached.
+    pub const CANNOT: u8 = 126;
+    /// There is no such command.
+    pub const NOT_FOUND: u8 = 127;
+}
+
+/// What `execve` wants.
+pub struct Program {
+    path: CString,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+}
+
+/// Runs the command and answers its exit status; a plain run answers only failures.
+pub fn run(args: &args::Run, namespace: Option<OsString>) -> Result<u8, Failure> {
+    let ours = |f: Failure| f.status_to(status::OURS);
+    let library = library::find().map_err(ours)?;
+    let path = target::find(&args.command[0])?;
+    target::check_reachable(&path, &library)?;
+    let program = |namespace: &CString| -> Result<Program, Failure> {
+        Ok(Program {
+            path: c_string(path.as_os_str())?,
+            argv: args
+                .command
+                .iter()
+                .map(c_string)
+                .collect::<Result<_, _>>()?,
+            envp: environment::build(std::env::vars_os(), &library, namespace),
+        })
+    };
+    if args.private {
+        let private = Private::create().map_err(ours)?;
+        let ended = program(&private.path()).and_then(|p| supervise::run(&p));
+        clean_up(private, args).map_err(ours)?;
+        return match ended? {
+            Ended::Exited(status) => Ok(status),
+            Ended::Killed(signal) => Ok(supervise::die_of(signal)),
+        };
+    }
+    let namespace = world::namespace_path(namespace).map_err(ours)?;
+    Err(os::exec(&program(&namespace)?))
+}
+
+fn clean_up(private: Private, args: &args::Run) -> Result<(), Failure> {
+    if !args.quiet
+        && let Ok(queues) = private.queues()
+        && !queues.is_empty()
+    {
+        eprintln!("usysv: left behind: {}", report(&queues));
+    }
+    if args.keep {
+        eprintln!("usysv: kept: {}", private.path().to_string_lossy());
+        return Ok(());
+    }
+    private.destroy()
+}
+
+/// `2 message queues (msqid 0 key 0x0000002a, 3 messages; ...)`
+fn report(queues: &[Listed]) -> String {
+    /// Queues described one by one.
+    const MOST: usize = 8;
+    let plural = |n: u64| if n == 1 { "" } else { "s" };
+    let mut each: Vec<String> = queues
+        .iter()
+        .take(MOST)
+        .map(|(id, ds)| {
+            let (key, n) = (ds.msg_perm.key, ds.msg_qnum);
+            format!("msqid {id} key 0x{key:08x}, {n} message{}", plural(n))
+        })
+        .collect();
+    if queues.len() > MOST {
+        each.push(format!("and {} more", queues.len() - MOST));
+    }
+    let count = queues.len() as u64;
+    format!(
+        "{count} message queue{} ({})",
+        plural(count),
+        each.join("; ")
+    )
+}
+
+fn c_string(text: impl AsRef<std::ffi::OsStr>) -> Result<CString, Failure> {
+    // Arguments and paths came from the kernel as C strings.
+    CString::new(text.as_ref().as_bytes())
+        .map_err(|_| Failure::with_status(status::OURS, "an argument has a NUL byte in it"))
+}

@@ -1,0 +1,8 @@
+//! The `usysv` command as its callers see it: standard streams, exit statuses, signals.
+
+mod definition;
+mod golden;
+mod messages;
+mod program;
+mod run;
+mod signals;

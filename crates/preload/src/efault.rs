@@ -1,0 +1,256 @@
+//! `EFAULT` without a system call per call: may this thread read, or write, these bytes?
+//!
+//! A page is probed once, by a system call that touches it and changes nothing, and remembered in
+//! the thread's block (`tls`): page address plus the access that worked. Only good news is kept.
+//!
+//! - Reading: `rt_sigprocmask` with an invalid `how` copies eight bytes in before it looks at
+//!   `how`: `EFAULT` or `EINVAL`.
+//! - Writing: `futex(FUTEX_WAKE_OP)` ORs zero into a word: `EFAULT` or no change. It may wake a
+//!   futex waiter on that very word, which every futex user must bear anyway.
+//!
+//! What makes good news stale: `munmap`, `mremap`, an `mprotect` that takes access away and an
+//! `mmap` over it. All four are interposed here and begin a new generation, after the real call;
+//! every thread forgets its pages when it sees one. Not seen are mappings that the libc drops for
+//! itself (a large `free`, a dead thread's stack) and raw system calls: a program that passes such
+//! memory has a use after free, which the kernel would answer with `EFAULT` at best, and gets
+//! SIGSEGV here. A file mapping truncated under us gives SIGBUS for the same reason. Neither leaves
+//! a section open for ever: see `signals`.
+
+use crate::next;
+use crate::sys;
+use crate::tls::{self, Block, PAGES};
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicU32, Ordering};
+use libc::{off_t, size_t};
+
+/// Probing grain. Where pages are larger this probes more than needed, never less.
+const PAGE: usize = 4096;
+const READ: u64 = 1;
+const WRITE: u64 = 2;
+
+/// Counts the times that a remembered page may have lost access. Relaxed: a thread that relies on
+/// another's unmapping has synchronised with it, and coherence then shows it the new value.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Whether all of `len` bytes at `addr` can be read.
+#[inline]
+pub fn readable(addr: usize, len: usize) -> bool {
+    accessible(addr, len, READ)
+}
+
+/// Whether all of `len` bytes at `addr` can be written.
+#[inline]
+pub fn writable(addr: usize, len: usize) -> bool {
+    accessible(addr, len, WRITE)
+}
+
+/// Forget all pages, in all threads: access to some page was just taken away.
+pub fn forget() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+#[inline]
+fn accessible(addr: usize, len: usize, need: u64) -> bool {
+    if len == 0 {
+        // The kernel copies nothing, and looks at nothing.
+        return true;
+    }
+    let Some(last) = addr.checked_add(len - 1) else {
+        return false;
+    };
+    let tls = tls::block();
+    let generation = GENERATION.load(Ordering::Relaxed);
+    if tls.generation.load(Ordering::Relaxed) != generation {
+        clear(tls, generation);
+    }
+    let mut page = addr & !(PAGE - 1);
+    loop {
+        let known = tls.pages[(page / PAGE) % PAGES].load(Ordering::Relaxed);
+        let fits = known ^ (page as u64) < PAGE as u64 && known & need != 0;
+        if !fits && !probe(tls, page, need, generation) {
+            return false;
+        }
+        if last - page < PAGE {
+            return true;
+        }
+        page += PAGE;
+    }
+}
+
+#[cold]
+fn clear(tls: &Block, generation: u32) {
+    for page in &tls.pages {
+        page.store(0, Ordering::Relaxed);
+    }
+    tls.generation.store(generation, Ordering::Relaxed);
+}
+
+#[cold]
+fn probe(tls: &Block, page: usize, need: u64, generation: u32) -> bool {
+    let answer = if need == READ {
+        probe_read(page)
+    } else {
+        probe_write(page)
+    };
+    if answer == -libc::EFAULT as isize {
+        return false;
+    }
+    // A handler may have begun a new generation since; then the answer may be stale already.
+    if tls.generation.load(Ordering::Relaxed) == generation {
+        // x86-64 and AArch64 have no user page that can be written and not read.
+        let access = if need == READ { READ } else { READ | WRITE };
+        tls.pages[(page / PAGE) % PAGES].store(page as u64 | access, Ordering::Relaxed);
+    }
+    true
+}
+
+fn probe_read(page: usize) -> isize {
+    const INVALID_HOW: usize = usize::MAX;
+    // Not the page's first word: a null pointer means "no new mask", and nothing is copied.
+    let word = page + 8;
+    // SAFETY: the kernel copies eight bytes from `word` in, or reports EFAULT, and rejects `how`
+    // before it changes anything.
+    unsafe { sys::syscall4(libc::SYS_rt_sigprocmask, INVALID_HOW, word, 0, 8) }
+}
+
+fn probe_write(page: usize) -> isize {
+    const FUTEX_OP_OR_0_IF_EQUAL_0: usize = 2 << 28;
+    static NOBODY_WAITS: AtomicU32 = AtomicU32::new(0);
+    let op = (libc::FUTEX_WAKE_OP | libc::FUTEX_PRIVATE_FLAG) as usize;
+    let mine = &raw const NOBODY_WAITS as usize;
+    // SAFETY: the kernel ORs zero into the word at `page` atomically, or reports EFAULT; no
+    // program can observe that as a write.
+    unsafe {
+        sys::syscall6(
+            libc::SYS_futex,
+            [mine, op, 0, 0, page, FUTEX_OP_OR_0_IF_EQUAL_0],
+        )
+    }
+}
+
+/// `munmap(addr, length)`.
+///
+/// # Safety
+/// The C contract of `munmap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn munmap(addr: *mut c_void, length: size_t) -> c_int {
+    let ret = match next::MUNMAP.ready() {
+        // SAFETY: the caller's own arguments.
+        Some(munmap) => unsafe { munmap(addr, length) },
+        None => {
+            // SAFETY: the caller's own arguments.
+            let raw = unsafe { sys::syscall4(libc::SYS_munmap, addr as usize, length, 0, 0) };
+            sys::c_result(raw) as c_int
+        }
+    };
+    forget();
+    ret
+}
+
+/// `mprotect(addr, length, prot)`.
+///
+/// # Safety
+/// The C contract of `mprotect`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mprotect(addr: *mut c_void, length: size_t, prot: c_int) -> c_int {
+    let ret = match next::MPROTECT.ready() {
+        // SAFETY: the caller's own arguments.
+        Some(mprotect) => unsafe { mprotect(addr, length, prot) },
+        // SAFETY: the caller's own arguments.
+        None => sys::c_result(unsafe {
+            sys::syscall4(libc::SYS_mprotect, addr as usize, length, prot as usize, 0)
+        }) as c_int,
+    };
+    if prot & (libc::PROT_READ | libc::PROT_WRITE) != libc::PROT_READ | libc::PROT_WRITE {
+        forget();
+    }
+    ret
+}
+
+/// `mremap(old_addr, old_size, new_size, flags, new_addr)`; variadic in C, see `procfs`.
+///
+/// # Safety
+/// The C contract of `mremap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mremap(
+    old_addr: *mut c_void,
+    old_size: size_t,
+    new_size: size_t,
+    flags: c_int,
+    new_addr: *mut c_void,
+) -> *mut c_void {
+    let ret = match next::MREMAP.ready() {
+        // SAFETY: the caller's own arguments.
+        Some(mremap) => unsafe { mremap(old_addr, old_size, new_size, flags, new_addr) },
+        // SAFETY: the caller's own arguments.
+        None => sys::c_result(unsafe {
+            sys::syscall6(
+                libc::SYS_mremap,
+                [
+                    old_addr as usize,
+                    old_size,
+                    new_size,
+                    flags as usize,
+                    new_addr as usize,
+                    0,
+                ],
+            )
+        }) as *mut c_void,
+    };
+    forget();
+    ret
+}
+
+/// `mmap(addr, length, prot, flags, fd, offset)`.
+///
+/// # Safety
+/// The C contract of `mmap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mmap(
+    addr: *mut c_void,
+    length: size_t,
+    prot: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: off_t,
+) -> *mut c_void {
+    let ret = match next::MMAP.ready() {
+        // SAFETY: the caller's own arguments.
+        Some(mmap) => unsafe { mmap(addr, length, prot, flags, fd, offset) },
+        // SAFETY: the caller's own arguments.
+        None => sys::c_result(unsafe {
+            sys::syscall6(
+                libc::SYS_mmap,
+                [
+                    addr as usize,
+                    length,
+                    prot as usize,
+                    flags as usize,
+                    fd as usize,
+                    offset as usize,
+                ],
+            )
+        }) as *mut c_void,
+    };
+    if flags & libc::MAP_FIXED != 0 {
+        forget();
+    }
+    ret
+}
+
+/// `mmap64`: the same function where `off_t` has 64 bits.
+///
+/// # Safety
+/// The C contract of `mmap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mmap64(
+    addr: *mut c_void,
+    length: size_t,
+    prot: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: off_t,
+) -> *mut c_void {
+    // SAFETY: the caller's own arguments.
+    unsafe { mmap(addr, length, prot, flags, fd, offset) }
+}
