@@ -15,7 +15,7 @@ examples:
 	@$(MAKE) --silent -C examples/c OUT=$(abspath $(TARGET))/c
 
 # The conformance suite preloads the libusysv.so beside it, which cargo test alone would not build.
-test: setup build ## unit, conformance and crash tests, then real programs
+test: setup build examples ## unit, conformance and crash tests, then real programs
 	cargo build --workspace
 	cargo test --workspace
 	tests/clients/run
