@@ -1,6 +1,6 @@
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := examples/demo.sh examples/programs.sh tests/setup.sh tests/clients/run tests/clients/*.sh .ci/run
+SCRIPTS := .ci/run crates/preload/tests/run.sh examples/*.sh tests/setup.sh tests/clients/run tests/clients/*.sh
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -14,10 +14,18 @@ demo: build examples ## see unmodified programs exchange messages in user space
 examples:
 	@$(MAKE) --silent -C examples/c OUT=$(abspath $(TARGET))/c
 
-# The conformance suite preloads the libusysv.so beside it, which cargo test alone would not build.
-test: setup build examples ## unit, conformance and crash tests, then real programs
+test: test-rust test-edge test-clients ## unit, conformance and crash tests, then real programs
+
+# These preload a debug libusysv.so, which cargo test alone would not build.
+test-rust: setup
 	cargo build --workspace
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
+
+test-edge: setup
+	cargo build --package usysv-preload
+	crates/preload/tests/run.sh $(TARGET)/debug/libusysv.so
+
+test-clients: setup build examples
 	tests/clients/run
 
 check: setup ## format, lints, docs, the examples' and the scripts' warnings
@@ -25,7 +33,7 @@ check: setup ## format, lints, docs, the examples' and the scripts' warnings
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(MAKE) -B examples
-	shellcheck $(SCRIPTS)
+	shellcheck --exclude=SC2016 $(SCRIPTS)
 
 bench: build ## usysv and the kernel side by side, in one run
 	$(TARGET)/release/usysv-bench
@@ -40,4 +48,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples test check bench install clean setup
+.PHONY: help build demo examples test test-rust test-edge test-clients check bench install clean setup

@@ -15,8 +15,6 @@ mkdir -p tree/bin tree/dev tree/home
 echo program >tree/bin/program
 echo secret >tree/home/secret
 ln -s program tree/bin/alias
-
-# shellcheck disable=SC2016  # expanded by the inner shell
 fakeroot-sysv -- sh -eu -c '
 	echo "I seem to be $(id -u):$(id -g)"
 	chown -R 0:0 tree
