@@ -1,0 +1,51 @@
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SCRIPTS := .ci/run crates/preload/tests/run.sh examples/*.sh tests/setup.sh tests/clients/run tests/clients/*.sh
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## the library, the tool and the benchmarks, for release
+	cargo build --workspace --release
+
+demo: build examples ## see unmodified programs exchange messages in user space
+	@examples/demo.sh
+
+examples:
+	@$(MAKE) --silent -C examples/c OUT=$(abspath $(TARGET))/c
+
+test: test-rust test-edge test-clients ## unit, conformance and crash tests, then real programs
+
+# These preload a debug libusysv.so, which cargo test alone would not build.
+test-rust: setup
+	cargo build --workspace
+	cargo test --workspace --no-fail-fast
+
+test-edge: setup
+	cargo build --package usysv-preload
+	crates/preload/tests/run.sh $(TARGET)/debug/libusysv.so
+
+test-clients: setup build examples
+	tests/clients/run
+
+check: setup ## format, lints, docs, the examples' and the scripts' warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	$(MAKE) -B examples
+	shellcheck --exclude=SC2016 $(SCRIPTS)
+
+bench: build ## usysv and the kernel side by side, in one run
+	$(TARGET)/release/usysv-bench
+
+install: build ## to PREFIX (/usr/local): the tool and the library
+	install -D -m 755 $(TARGET)/release/usysv $(DESTDIR)$(PREFIX)/bin/usysv
+	install -D -m 644 $(TARGET)/release/libusysv.so $(DESTDIR)$(PREFIX)/lib/usysv/libusysv.so
+
+clean: ## forget everything built
+	cargo clean
+
+setup:
+	@tests/setup.sh
+
+.PHONY: help build demo examples test test-rust test-edge test-clients check bench install clean setup

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Perl: IPC::SysV and IPC::Msg of the core distribution.
+exec perl "${0%/*}/ipc-msg.pl"
