@@ -2,10 +2,11 @@
 
 use crate::failure::Failure;
 use crate::sys;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use usysv::abi::MsqidDs;
-use usysv::{Backend, Errno, Kernel};
+use usysv::{Backend, Engine, Errno, Fault, Kernel, Namespace};
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -22,7 +23,8 @@ pub struct World {
     name: String,
     /// How the user calls a command on this world again.
     command: String,
-    kernel: bool,
+    /// The namespace's path; the kernel has none.
+    path: Option<CString>,
 }
 
 /// A queue's id and status.
@@ -36,10 +38,26 @@ impl World {
                 backend: Box::new(Kernel),
                 name: "the kernel".to_owned(),
                 command: "usysv --kernel".to_owned(),
-                kernel: true,
+                path: None,
             }),
-            Choice::Namespace(name) => Err(not_wired(name.as_deref())),
+            Choice::Namespace(None) => World::on(select(None)?, "usysv".to_owned()),
+            Choice::Namespace(Some(name)) => {
+                let command = format!("usysv --ns {}", name.display());
+                World::on(select(Some(name))?, command)
+            }
         }
+    }
+
+    fn on(namespace: Namespace, command: String) -> Result<World, Failure> {
+        let path = namespace.path().to_owned();
+        let name = format!("namespace {}", path.to_string_lossy());
+        let engine = Engine::new(namespace).map_err(|fault| explain(&name, &fault))?;
+        Ok(World {
+            backend: Box::new(engine),
+            name,
+            command,
+            path: Some(path),
+        })
     }
 
     /// The calls.
@@ -49,7 +67,7 @@ impl World {
 
     /// Whether this is the kernel.
     pub fn is_kernel(&self) -> bool {
-        self.kernel
+        self.path.is_none()
     }
 
     /// For messages: `the kernel`, or `namespace PATH`.
@@ -88,16 +106,25 @@ impl World {
 
     /// Whether this is the kernel and it has objects of a kind that we do not handle yet.
     pub fn kernel_has(&self, kind: &str) -> bool {
-        self.kernel && kernel_table(kind).is_ok_and(|table| table.lines().count() > 1)
+        self.is_kernel() && kernel_table(kind).is_ok_and(|table| table.lines().count() > 1)
     }
 
     /// Sets one limit: `msgmni`, `msgmax` or `msgmnb`.
     pub fn set_limit(&self, name: &str, value: u64) -> Result<(), Failure> {
-        let path = format!("/proc/sys/kernel/{name}");
-        sys::open_kernel_file(&path, libc::O_WRONLY)
-            .and_then(|mut file| file.write_all(value.to_string().as_bytes()))
-            .map_err(|e| Failure::io(&path, &e))
+        let Some(path) = &self.path else {
+            return set_kernel_limit(name, value);
+        };
+        let namespace = Namespace::open(path).map_err(|fault| explain(&self.name, &fault))?;
+        let set = namespace.set_limit(name, value);
+        set.map_err(|errno| Failure::new(format!("{}: {errno}", self.name)))
     }
+}
+
+fn set_kernel_limit(name: &str, value: u64) -> Result<(), Failure> {
+    let path = format!("/proc/sys/kernel/{name}");
+    sys::open_kernel_file(&path, libc::O_WRONLY)
+        .and_then(|mut file| file.write_all(value.to_string().as_bytes()))
+        .map_err(|e| Failure::io(&path, &e))
 }
 
 fn kernel_table(kind: &str) -> std::io::Result<String> {
@@ -109,44 +136,53 @@ fn kernel_table(kind: &str) -> std::io::Result<String> {
 
 /// The absolute path of the chosen namespace, for a program's environment; made when missing.
 pub fn namespace_path(choice: Option<OsString>) -> Result<CString, Failure> {
-    match choice {
-        Some(path) => Ok(CString::new(path.into_encoded_bytes()).unwrap_or_default()),
-        None => Err(not_wired(None)),
-    }
+    select(choice.as_deref()).map(|namespace| namespace.path().to_owned())
+}
+
+fn select(choice: Option<&OsStr>) -> Result<Namespace, Failure> {
+    let name = match choice {
+        Some(name) => format!("namespace {}", name.display()),
+        None => match std::env::var_os("USYSV_NS").filter(|value| !value.is_empty()) {
+            Some(value) => format!("namespace {} ($USYSV_NS)", value.display()),
+            None => "the default namespace".to_owned(),
+        },
+    };
+    let choice = choice.map(|name| CString::new(name.as_bytes()).unwrap_or_default());
+    Namespace::select(choice.as_deref()).map_err(|fault| explain(&name, &fault))
+}
+
+fn explain(name: &str, fault: &Fault) -> Failure {
+    Failure::new(format!("{name}: {fault}"))
 }
 
 /// A namespace of one's own, which goes away when this is destroyed.
-pub struct Private(std::path::PathBuf);
+pub struct Private(Namespace);
 
 impl Private {
-    /// Makes one.
+    /// Makes one where namespaces are made.
     pub fn create() -> Result<Private, Failure> {
-        let path = std::env::temp_dir().join(format!("usysv-private-{}", std::process::id()));
-        let mut builder = std::fs::DirBuilder::new();
-        let made = std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700).create(&path);
-        made.map_err(|e| Failure::io(path.display(), &e))?;
-        Ok(Private(path))
+        let made = Namespace::create_private(None);
+        let made = made.map_err(|fault| explain("a private namespace", &fault));
+        made.map(Private)
     }
 
     /// Its absolute path.
-    pub fn path(&self) -> CString {
-        CString::new(self.0.as_os_str().as_encoded_bytes()).unwrap_or_default()
+    pub fn path(&self) -> &CStr {
+        self.0.path()
     }
 
     /// What is in it.
     pub fn queues(&self) -> Result<Vec<Listed>, Failure> {
-        Ok(Vec::new())
+        let name = format!("namespace {}", self.path().to_string_lossy());
+        let again = Namespace::open(self.path()).map_err(|fault| explain(&name, &fault))?;
+        let world = World::on(again, "usysv".to_owned())?;
+        let queues = world.queues();
+        queues.map_err(|errno| Failure::new(format!("{name}: {errno}")))
     }
 
     /// Removes it and everything in it.
     pub fn destroy(self) -> Result<(), Failure> {
-        std::fs::remove_dir_all(&self.0).map_err(|e| Failure::io(self.0.display(), &e))
+        let name = format!("namespace {}", self.path().to_string_lossy());
+        self.0.destroy().map_err(|fault| explain(&name, &fault))
     }
-}
-
-fn not_wired(name: Option<&OsStr>) -> Failure {
-    let name = name.unwrap_or(OsStr::new("the default")).display();
-    Failure::new(format!(
-        "namespace {name}: not yet in this build; --kernel selects the kernel's queues"
-    ))
 }

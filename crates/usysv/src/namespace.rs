@@ -245,7 +245,7 @@ impl Namespace {
             other => other.during("cannot open the namespace's file 'ns'")?,
         };
         let head = map_file(&fd, FILE_LEN, writable).during("the namespace's file 'ns'")?;
-        let ns = Namespace {
+        let mut ns = Namespace {
             path,
             counters: head,
             head,
@@ -267,7 +267,8 @@ impl Namespace {
             .during("cannot open the namespace's file 'counters'")?;
         let counters =
             map_file(&fd, size_of::<Counters>(), true).during("the namespace's file 'counters'")?;
-        Ok(Namespace { counters, ..ns })
+        ns.counters = counters;
+        Ok(ns)
     }
 
     fn check(&self) -> core::result::Result<(), Fault> {

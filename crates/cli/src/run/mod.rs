@@ -13,7 +13,7 @@ mod target;
 use crate::args;
 use crate::failure::Failure;
 use crate::world::{self, Listed, Private};
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use supervise::Ended;
 
@@ -40,7 +40,7 @@ pub fn run(args: &args::Run, namespace: Option<OsString>) -> Result<u8, Failure>
     let library = library::find().map_err(ours)?;
     let path = target::find(&args.command[0])?;
     target::check_reachable(&path, &library)?;
-    let program = |namespace: &CString| -> Result<Program, Failure> {
+    let program = |namespace: &CStr| -> Result<Program, Failure> {
         Ok(Program {
             path: c_string(path.as_os_str())?,
             argv: args
@@ -53,7 +53,7 @@ pub fn run(args: &args::Run, namespace: Option<OsString>) -> Result<u8, Failure>
     };
     if args.private {
         let private = Private::create().map_err(ours)?;
-        let ended = program(&private.path()).and_then(|p| supervise::run(&p));
+        let ended = program(private.path()).and_then(|p| supervise::run(&p));
         clean_up(private, args).map_err(ours)?;
         return match ended? {
             Ended::Exited(status) => Ok(status),

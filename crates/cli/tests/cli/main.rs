@@ -3,6 +3,7 @@
 mod definition;
 mod golden;
 mod messages;
+mod namespace;
 mod program;
 mod run;
 mod signals;

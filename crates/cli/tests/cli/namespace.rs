@@ -1,0 +1,107 @@
+//! The commands on namespaces of their own.
+
+use crate::program::{Ran, Scratch, USYSV, finish, text, usysv};
+
+/// Runs a script whose `u` is `usysv`, in a private namespace.
+fn private(script: &str) -> Ran {
+    let script = format!("u() {{ {USYSV} \"$@\"; }}\n{script}");
+    finish(&mut usysv(&["run", "--private", "--", "sh", "-c", &script]))
+}
+
+#[test]
+fn what_is_left_behind_is_reported() {
+    let ran = private(
+        "u send --key 42 --create a; u send --key 42 b; u send --key 43 --create c\n\
+         u recv --key 43",
+    );
+    assert_eq!(ran.out, "c\n");
+    assert_eq!(
+        ran.err,
+        "usysv: left behind: 2 message queues (msqid 0 key 0x0000002a, 2 messages; msqid 1 key \
+         0x0000002b, 0 messages)\n"
+    );
+}
+
+#[test]
+fn nothing_is_reported_when_nothing_is_left_or_wanted() {
+    assert_eq!(private("u send --key 42 --create a; u ipcrm -Q 42").err, "");
+    let script = format!("{USYSV} send --key 42 --create a");
+    let ran = finish(&mut usysv(&["run", "--private", "-q", "sh", "-c", &script]));
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn the_classic_tools_work_on_it() {
+    let ran = private(
+        "u ipcmk -Q -p 600; u ipcs -q | awk 'NR == 4 { print $2, $4, $5, $6 }'; u ipcs -q -i 0 | grep qb\n\
+         u ipcrm -v -q 0; u ipcs -s; u ipcrm -m 0",
+    );
+    assert_eq!(
+        ran.out,
+        "Message queue id: 0\n0 600 0 0\ncbytes=0\tqbytes=16384\tqnum=0\tlspid=0\tlrpid=0\n\
+         removing message queue id `0'\n\n------ Semaphore Arrays --------\n\
+         key        semid      owner      perms      nsems     \n\n"
+    );
+    assert_eq!(ran.err, "ipcrm: invalid id (0)\n");
+}
+
+#[test]
+fn its_owner_sets_its_limits() {
+    let ran =
+        private("u limits msgmax=5 msgmnb=10 msgmni=1; u limits; u send --key 1 --create 123456");
+    let values: Vec<_> = ran
+        .out
+        .lines()
+        .skip(1)
+        .map(|line| line[..21].trim_end())
+        .collect();
+    assert_eq!(
+        values,
+        [
+            "msgmni              1",
+            "msgmax              5",
+            "msgmnb             10"
+        ]
+    );
+    assert!(
+        ran.err
+            .contains("6 bytes are more than a message may have: msgmax is 5"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn ns_and_the_variable_choose_the_same() {
+    let scratch = Scratch::new();
+    let path = scratch.path("ns");
+    let sent = finish(&mut usysv(&[
+        "--ns",
+        text(&path),
+        "send",
+        "--key",
+        "1",
+        "--create",
+        "x",
+    ]));
+    assert_eq!((sent.err.as_str(), sent.status), ("", 0));
+    let received = finish(usysv(&["recv", "--key", "1"]).env("USYSV_NS", &path));
+    assert_eq!((received.out.as_str(), received.err.as_str()), ("x\n", ""));
+}
+
+#[test]
+fn a_namespace_that_cannot_be_is_explained_in_a_line() {
+    for command in [
+        &["ipcs", "-q"][..],
+        &["recv", "--key", "1"],
+        &["run", "true"],
+    ] {
+        let ran = finish(&mut usysv(
+            &[&["--ns", "/proc/no/namespace"], command].concat(),
+        ));
+        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+        assert!(
+            ran.err.contains("namespace /proc/no/namespace: "),
+            "{ran:?}"
+        );
+    }
+}
