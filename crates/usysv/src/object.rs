@@ -10,6 +10,7 @@ use crate::errno::{Errno, Result};
 use crate::lock::Lock;
 use crate::map::Shared;
 use crate::namespace::LAYOUT;
+use crate::sys::{self, Fd};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -105,6 +106,12 @@ impl Object {
             offset_of!(Object, state),
         ];
         identity(kind, magic, at.map(word))
+    }
+
+    /// Marks an object that nobody uses yet as removed, without a mapping or its lock.
+    pub fn mark_removed(file: &Fd) -> Result<()> {
+        let at = offset_of!(Object, state) as u64;
+        sys::write(file, &REMOVED.to_ne_bytes(), at).map(|_| ())
     }
 
     pub fn id(&self) -> i32 {

@@ -414,7 +414,7 @@ impl Names<'_> {
         let key = self.counters.intent_key.load(Relaxed) as i32;
         let kind = Kind::Msg;
         match self.counters.intent.load(Acquire) {
-            CREATING if key != IPC_PRIVATE => self.undo_creation(kind, index, key),
+            CREATING => self.end_creation(kind, index, key),
             REMOVING => {
                 if let Ok((it, _)) = self
                     .ns
@@ -433,20 +433,31 @@ impl Names<'_> {
         let _ = self.recount(kind);
     }
 
-    /// Takes back an object that got its index but not its key.
-    fn undo_creation(&self, kind: Kind, index: u32, key: i32) {
-        let paths = self
-            .ns
-            .index_path(kind, index)
-            .and_then(|a| Ok((a, self.ns.key_path(kind, key)?)));
-        let Ok((path, key_path)) = paths else { return };
-        let Ok((it, _)) = open_object(kind, &path) else {
+    /// Takes back an object that got its index but not its key. Its id is used up all the same:
+    /// somebody may have seen it.
+    fn end_creation(&self, kind: Kind, index: u32, key: i32) {
+        let Ok(path) = self.ns.index_path(kind, index) else {
             return;
         };
-        let keyed = open_object(kind, &key_path).is_ok_and(|(other, _)| other.id == it.id);
-        if it.key == key && !keyed {
+        let Ok((it, fd)) = open_object(kind, &path) else {
+            return;
+        };
+        if it.key != key || index_of(it.id) != index {
+            return;
+        }
+        let places = self.places(kind);
+        places.sequence.store((it.id / IPCMNI) as u32, Relaxed);
+        places.last.store(index + 1, Relaxed);
+        if key != IPC_PRIVATE && !self.has_key(kind, &it) {
+            let _ = Object::mark_removed(&fd);
             let _ = sys::unlink(path.as_c());
         }
+    }
+
+    fn has_key(&self, kind: Kind, object: &Identity) -> bool {
+        let path = self.ns.key_path(kind, object.key);
+        let keyed = path.and_then(|path| open_object(kind, &path));
+        keyed.is_ok_and(|(other, _)| other.id == object.id)
     }
 }
 
