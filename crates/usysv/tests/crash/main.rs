@@ -11,6 +11,7 @@ mod names;
 #[cfg(debug_assertions)]
 mod points;
 mod random;
+#[cfg_attr(not(debug_assertions), allow(dead_code))]
 mod rig;
 
 #[cfg(not(debug_assertions))]

@@ -84,6 +84,27 @@ fn create_with_a_key() {
     }
 }
 
+/// An id that somebody may have seen is never another queue's, even if its maker was killed before
+/// it wrote down that the id is used up.
+#[test]
+fn a_killed_creators_id_is_used_up() {
+    for point in ["create.indexed", "create.keyed"] {
+        let world = World::new();
+        let engine = &world.0;
+        killed_at(point, || {
+            let _ = get(engine, KEY, IPC_CREAT);
+        });
+        let (seen, _) = call(|| engine.msg_stat_index(0, false)).expect("the half-made queue");
+        if point == "create.keyed" {
+            call(|| engine.msg_remove(seen)).expect("msg_remove");
+        }
+        let msqid = get(engine, KEY, IPC_CREAT | IPC_EXCL).expect("msgget");
+        assert_ne!(msqid, seen, "{point}");
+        assert_eq!(call(|| engine.msg_stat(seen)).err(), Some(Errno::EINVAL));
+        survivor(point, || check_queue(engine, msqid, &[]));
+    }
+}
+
 #[test]
 fn create_private() {
     for (point, _) in CREATE {

@@ -9,7 +9,7 @@ use usysv::{Backend, Engine};
 const PRODUCERS: usize = 2;
 const CONSUMERS: usize = 2;
 /// Most messages of a producer in a round.
-const MOST: usize = 2_000_000;
+const MOST: usize = 8_000_000;
 const ROUND: Duration = Duration::from_secs(5);
 
 /// What the processes tell each other besides the queue; zeroes are a fresh one.
