@@ -221,3 +221,32 @@ fn killed_removers_lose_no_place() {
         });
     }
 }
+
+/// Removal goes on where the last killed process left it, however many are killed.
+#[test]
+fn recovery_of_a_removal_is_killed() {
+    for first in ["remove.intended", "remove.unkeyed", "remove.unlinked"] {
+        for second in ["remove.unkeyed", "remove.unlinked"] {
+            let world = World::new();
+            let engine = &world.0;
+            let msqid = get(engine, KEY, IPC_CREAT).expect("msgget");
+            killed_at(first, || {
+                let _ = engine.msg_remove(msqid);
+            });
+            // With the index unlinked, nothing is left for a recovery to be killed at.
+            let end = victim(second, || {
+                let _ = get(engine, OTHER_KEY, IPC_CREAT).and_then(|id| engine.msg_stat(id));
+            })
+            .wait();
+            let nothing_left = first == "remove.unlinked";
+            assert_eq!(end == KILLED, !nothing_left, "{first}, {second}: {end:?}");
+            survivor(&format!("{first}, then {second}"), || {
+                assert_eq!(get(engine, KEY, 0), Err(Errno::ENOENT));
+                if let Ok(other) = get(engine, OTHER_KEY, 0) {
+                    call(|| engine.msg_remove(other)).expect("msg_remove");
+                }
+                check_names(&world, 0);
+            });
+        }
+    }
+}
