@@ -376,8 +376,15 @@ impl Namespace {
         Ok(visit(self.limit_file(name)?.as_c()))
     }
 
-    /// A limit's text file is about to be written: for a while the text counts.
-    pub fn limit_edited(&self) {
+    /// A limit's text file is about to be written: for a while the text counts. It is emptied, so
+    /// that nothing stands behind what is written; while it is empty, nothing changes.
+    pub fn limit_edited(&self, name: &str) {
+        if let Ok(fd) = self
+            .limit_file(name)
+            .and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0))
+        {
+            let _ = sys::ftruncate(&fd, 0);
+        }
         if let (Ok(head), true) = (self.head(), self.writable) {
             head.edited.store(sys::monotonic_ms().max(1), Relaxed);
         }

@@ -36,11 +36,13 @@ pub struct Block {
     pub robust: AtomicUsize,
     /// The robust-list entry behind the one lock of ours that this thread holds.
     pub behind: AtomicUsize,
+    /// The `Waiting` of the call that this thread sleeps in, or 0.
+    pub waiting: AtomicUsize,
     /// Not `Sync`, so that a reference never leaves its thread.
     alone: PhantomData<*const ()>,
 }
 
-const _: () = assert!(size_of::<Block>() == 64);
+const _: () = assert!(size_of::<Block>() <= 128);
 
 global_asm!(
     ".pushsection .tbss.usysv_engine_tls,\"awT\",%nobits",

@@ -70,6 +70,9 @@ pub(super) struct Waiter {
     pub since: AtomicU64,
     /// How a receiver selects: see `wait::Mode`.
     pub mode: AtomicU32,
+    /// The queue's `lrpid` and `rtime` before the hand-over, should it be taken back.
+    pub old_lrpid: AtomicU32,
+    pub old_rtime: AtomicU64,
 }
 
 /// The header page.
