@@ -441,12 +441,14 @@ fn open_object(kind: Kind, path: &Path) -> Result<(Identity, Fd)> {
     Ok((Object::identity_of(kind, &head)?, fd))
 }
 
-/// A class with read or write permission needs both on the file: reading a queue writes to it.
+/// A class with read or write permission needs both on the file: reading a queue writes to it. The
+/// owner has them always, as who may change the mode.
 fn vfs_mode(mode: u32) -> u32 {
-    [6, 3, 0]
-        .iter()
-        .map(|shift| vfs_class(mode >> shift) << shift)
-        .sum()
+    0o600
+        | [3, 0]
+            .iter()
+            .map(|shift| vfs_class(mode >> shift) << shift)
+            .sum::<u32>()
 }
 
 fn vfs_class(bits: u32) -> u32 {
@@ -467,8 +469,8 @@ fn admit(path: &Path, owned: &Owned) -> Result<()> {
     }
     let class = |shift: u32| vfs_class(owned.mode >> shift) as u16;
     let entries = [
-        (USER_OBJ, class(6), NOBODY),
-        (USER, class(6), owned.uid),
+        (USER_OBJ, 6, NOBODY),
+        (USER, 6, owned.uid),
         (GROUP_OBJ, class(3), NOBODY),
         (GROUP, class(3), owned.gid),
         (MASK, 6, NOBODY),

@@ -347,15 +347,16 @@ pub(crate) fn madvise(at: *mut u8, len: usize, advice: i32) -> Result<()> {
     call!(SYS_madvise, at, len, advice).map(drop)
 }
 
-/// The robust-list head that the libc registered for this thread.
+/// The robust-list head that the libc registered for this thread, or null.
 pub(crate) fn robust_list() -> Result<*mut u8> {
     let (mut head, mut len) = (core::ptr::null_mut::<u8>(), 0usize);
     call!(SYS_get_robust_list, 0, &raw mut head, &raw mut len)?;
-    if head.is_null() {
-        Err(Errno::ENOSYS)
-    } else {
-        Ok(head)
-    }
+    Ok(head)
+}
+
+/// Registers a robust-list head for this thread.
+pub(crate) fn set_robust_list(head: usize) -> Result<()> {
+    call!(SYS_set_robust_list, head, 24).map(drop)
 }
 
 pub(crate) fn set_signal_mask(mask: u64) {
