@@ -65,7 +65,6 @@ const DIFFERS: &[(&str, &[&str])] = &[
             "stat_without_permission_ignores_the_pointer",
             "table_shows_everybodys_queues",
             "usage_counts_what_other_users_have",
-            "users_do_not_see_each_others_private_modes",
         ],
     ),
     (

@@ -304,7 +304,7 @@ impl Backend for Engine {
             drop(q);
             pin.retire();
             // The queue is removed; names that the caller may not unlink are others' to sweep.
-            let _ = self.ns.unlink_removed(Kind::Msg, msqid, key);
+            let _ = self.ns.unlink_removed(Kind::Msg, msqid, key, pin.file());
             Ok(())
         })
     }

@@ -168,7 +168,7 @@ impl Namespace {
             let path = self.key_path(plan.kind, plan.key)?;
             match open_object(plan.kind, &path) {
                 Ok((identity, fd)) if !identity.removed => return Ok(Got::Existing(identity, fd)),
-                Ok((identity, _)) => names.unlink(plan.kind, &identity)?,
+                Ok((identity, _)) => names.unlink(plan.kind, &identity, None)?,
                 Err(Errno::ENOENT) => {}
                 Err(e) => return Err(e),
             }
@@ -177,15 +177,19 @@ impl Namespace {
     }
 
     /// Takes away the names of an object that is marked as removed.
-    pub(crate) fn unlink_removed(&self, kind: Kind, id: i32, key: i32) -> Result<()> {
-        self.lock_names()?.unlink(
-            kind,
-            &Identity {
-                id,
-                key,
-                removed: true,
-            },
-        )
+    pub(crate) fn unlink_removed(
+        &self,
+        kind: Kind,
+        id: i32,
+        key: i32,
+        file: [u64; 2],
+    ) -> Result<()> {
+        let object = Identity {
+            id,
+            key,
+            removed: true,
+        };
+        self.lock_names()?.unlink(kind, &object, Some(file))
     }
 
     /// Calls `visit` with every index that has a name, in order; true ends it.
@@ -261,14 +265,21 @@ impl Names<'_> {
             }
         }
         let part = self.part_path(plan)?;
-        let _ = sys::unlink(part.as_c());
-        let fd = sys::open(
-            part.as_c(),
-            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
-            0o600,
-        )?;
+        let new = || {
+            let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+            sys::open(part.as_c(), how, 0o600)
+        };
+        let fd = match new() {
+            Err(Errno::EEXIST) => {
+                sys::unlink(part.as_c())?;
+                new()?
+            }
+            other => other?,
+        };
         let made = self.fill(plan, &part, fd);
-        let _ = sys::unlink(part.as_c());
+        if made.is_err() {
+            let _ = sys::unlink(part.as_c());
+        }
         made
     }
 
@@ -276,7 +287,9 @@ impl Names<'_> {
         let places = self.places(plan.kind);
         sys::ftruncate(&fd, plan.len as u64)?;
         sys::fallocate(&fd, plan.backed as u64)?;
-        sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
+        if sys::fstat(&fd)?.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
+            sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
+        }
         let map = Map::of(&fd, plan.len, true)?;
         let created = (|| {
             (plan.fill)(&map)?;
@@ -289,7 +302,7 @@ impl Names<'_> {
                 self.intend(CREATING, plan.kind, index, plan.key);
                 crashpoint!("create.intended");
                 let path = self.ns.index_path(plan.kind, index)?;
-                match sys::link(part.as_c(), path.as_c()) {
+                match sys::rename_new(part.as_c(), path.as_c()) {
                     Ok(()) => {}
                     Err(Errno::EEXIST) => {
                         self.retire_place(plan.kind, index);
@@ -300,7 +313,7 @@ impl Names<'_> {
                 crashpoint!("create.indexed");
                 if plan.key != IPC_PRIVATE {
                     let key = self.ns.key_path(plan.kind, plan.key)?;
-                    if let Err(e) = sys::link(part.as_c(), key.as_c()) {
+                    if let Err(e) = sys::link(path.as_c(), key.as_c()) {
                         let _ = sys::unlink(path.as_c());
                         return Err(e);
                     }
@@ -336,7 +349,7 @@ impl Names<'_> {
         };
         if let Ok((identity, _)) = open_object(kind, &path) {
             if identity.removed && index_of(identity.id) == index {
-                let _ = self.unlink(kind, &identity);
+                let _ = self.unlink(kind, &identity, None);
             }
         }
     }
@@ -349,18 +362,20 @@ impl Names<'_> {
     }
 
     /// Unlinks the names of a removed object, as far as they are still its names.
-    fn unlink(&self, kind: Kind, object: &Identity) -> Result<()> {
+    fn unlink(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
         let index = index_of(object.id);
         self.intend(REMOVING, kind, index, object.key);
         crashpoint!("remove.intended");
-        let result = self.unlink_names(kind, object);
+        let result = self.unlink_names(kind, object, file);
         self.counters.intent.store(NOTHING, Release);
         result
     }
 
-    fn unlink_names(&self, kind: Kind, object: &Identity) -> Result<()> {
-        let is_it = |path: &Path| {
-            open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id)
+    fn unlink_names(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
+        // A caller that has the file mapped knows its inode, which nobody else can have then.
+        let is_it = |path: &Path| match file {
+            Some(file) => sys::lstat(path.as_c()).is_ok_and(|st| [st.st_dev, st.st_ino] == file),
+            None => open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id),
         };
         if object.key != IPC_PRIVATE {
             let key = self.ns.key_path(kind, object.key)?;
@@ -402,7 +417,7 @@ impl Names<'_> {
                     .and_then(|path| open_object(kind, &path))
                 {
                     if it.removed {
-                        let _ = self.unlink_names(kind, &it);
+                        let _ = self.unlink_names(kind, &it, None);
                     }
                 }
             }

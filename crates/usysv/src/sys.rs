@@ -209,6 +209,17 @@ pub(crate) fn link(from: &CStr, to: &CStr) -> Result<()> {
     call!(SYS_linkat, cwd, from.as_ptr(), cwd, to.as_ptr(), 0).map(drop)
 }
 
+/// Another name for a file; fails when the name is taken.
+pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
+    const RENAME_NOREPLACE: u32 = 1;
+    let (cwd, how) = (libc::AT_FDCWD, RENAME_NOREPLACE);
+    match call!(SYS_renameat2, cwd, from.as_ptr(), cwd, to.as_ptr(), how) {
+        // A file system that cannot, or an older kernel.
+        Err(Errno::EINVAL | Errno::ENOSYS) => link(from, to).and_then(|()| unlink(from)),
+        other => other.map(drop),
+    }
+}
+
 pub(crate) fn set_acl(path: &CStr, acl: &[u8]) -> Result<()> {
     let name = c"system.posix_acl_access";
     call!(
