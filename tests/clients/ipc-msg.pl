@@ -30,7 +30,7 @@ sub receive {
 }
 
 # Waits until a process sleeps (as /proc has it), at most ten seconds.
-sub sleep_until_asleep {
+sub wait_until_asleep {
     my ($pid) = @_;
     for (1 .. 200) {
         select undef, undef, undef, 0.05;
@@ -103,7 +103,7 @@ for my $number (1 .. 100) {
 print "answers from a child: $right\n";
 receive($replies, 64, 2, 0);
 my $id = $queue->id;    # which remove() forgets
-sleep_until_asleep($child);
+wait_until_asleep($child);
 my $removed = $queue->remove;
 waitpid $child, 0;
 outcome("remove", $removed);
