@@ -59,17 +59,11 @@ const DIFFERS: &[(&str, &[&str])] = &[
     (
         "an object's file lets nobody in whom its mode keeps out, not even to look",
         &[
-            "get_by_others_asks_for_their_bits",
-            "lookup_without_wanted_bits_needs_no_permission",
             "stat_any_at_index_needs_no_permission",
             "stat_without_permission_ignores_the_pointer",
             "table_shows_everybodys_queues",
             "usage_counts_what_other_users_have",
         ],
-    ),
-    (
-        "CAP_IPC_OWNER without CAP_DAC_OVERRIDE opens no files",
-        &["user_with_cap_ipc_owner_needs_no_bits"],
     ),
     (
         "a namespace is a path: after chroot only queues that are already open work",

@@ -4,7 +4,7 @@
 //! NS/ns        layout version, boot id, limits; written by the namespace's owner only
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
 //! NS/msg/I     the queue with index I
-//! NS/key/msg.K a second name of the queue with key K (eight hex digits)
+//! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
 //! NS/limits/L  each limit as text, as /proc/sys/kernel has it
 //! ```
 //!

@@ -1,7 +1,8 @@
 //! Names: from keys and indexes to files; making and unmaking objects.
 //!
 //! The directory is the truth: an object exists while `msg/INDEX` names a file that is not marked
-//! as removed, and has its key while `key/msg.KEY` names the same file. The file `counters` holds
+//! as removed, and has its key while the link `key/msg.KEY` holds its id (a link, so that the id can be read
+//! without permission on the object, as `msgget(key, 0)` needs none). The file `counters` holds
 //! what the directory cannot: the sequence number, where the next index is looked for, and a map
 //! of indexes in use, a hint that is checked against the directory.
 //!
@@ -111,7 +112,7 @@ pub(crate) struct Created {
 
 /// What `get` found or made.
 pub(crate) enum Got {
-    Existing(Identity, Fd),
+    Existing(i32),
     New(Created),
 }
 
@@ -151,12 +152,16 @@ impl Namespace {
         }
     }
 
-    /// The object with this key, if there is one.
-    pub(crate) fn find(&self, kind: Kind, key: i32) -> Result<Option<(Identity, Fd)>> {
-        match open_object(kind, &self.key_path(kind, key)?) {
-            Ok((identity, _)) if identity.removed => Ok(None),
-            Ok(found) => Ok(Some(found)),
+    /// The id that has this key, if one has. Needs no permission on the object.
+    pub(crate) fn find(&self, kind: Kind, key: i32) -> Result<Option<i32>> {
+        let mut text = [0; 16];
+        match sys::readlink(self.key_path(kind, key)?.as_c(), &mut text) {
+            Ok(len) => {
+                let id = parse_decimal(text.get(..len).unwrap_or(&[])).ok_or(Errno::EIO)?;
+                i32::try_from(id).map(Some).map_err(|_| Errno::EIO)
+            }
             Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::EINVAL) => Err(Errno::EIO),
             Err(e) => Err(e),
         }
     }
@@ -165,12 +170,17 @@ impl Namespace {
     pub(crate) fn find_or_create(&self, plan: &Plan<'_>) -> Result<Got> {
         let names = self.lock_names()?;
         if plan.key != IPC_PRIVATE {
-            let path = self.key_path(plan.kind, plan.key)?;
-            match open_object(plan.kind, &path) {
-                Ok((identity, fd)) if !identity.removed => return Ok(Got::Existing(identity, fd)),
-                Ok((identity, _)) => names.unlink(plan.kind, &identity, None)?,
-                Err(Errno::ENOENT) => {}
-                Err(e) => return Err(e),
+            if let Some(id) = self.find(plan.kind, plan.key)? {
+                match self.open_index(plan.kind, index_of(id)) {
+                    Ok((it, _)) if it.id == id => return Ok(Got::Existing(id)),
+                    Err(Errno::EACCES) => return Ok(Got::Existing(id)),
+                    // What a killed remover left.
+                    Ok(_) | Err(Errno::EINVAL) => {
+                        sys::unlink(self.key_path(plan.kind, plan.key)?.as_c())?;
+                        names.retire_place(plan.kind, index_of(id));
+                    }
+                    Err(e) => return Err(e),
+                }
             }
         }
         names.create(plan).map(Got::New)
@@ -313,7 +323,10 @@ impl Names<'_> {
                 crashpoint!("create.indexed");
                 if plan.key != IPC_PRIVATE {
                     let key = self.ns.key_path(plan.kind, plan.key)?;
-                    if let Err(e) = sys::link(path.as_c(), key.as_c()) {
+                    if let Err(e) = sys::symlink(
+                        Path::of(&[Digits::decimal(id as u64).as_bytes()])?.as_c(),
+                        key.as_c(),
+                    ) {
                         let _ = sys::unlink(path.as_c());
                         return Err(e);
                     }
@@ -377,11 +390,8 @@ impl Names<'_> {
             Some(file) => sys::lstat(path.as_c()).is_ok_and(|st| [st.st_dev, st.st_ino] == file),
             None => open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id),
         };
-        if object.key != IPC_PRIVATE {
-            let key = self.ns.key_path(kind, object.key)?;
-            if is_it(&key) {
-                sys::unlink(key.as_c())?;
-            }
+        if object.key != IPC_PRIVATE && self.ns.find(kind, object.key)? == Some(object.id) {
+            sys::unlink(self.ns.key_path(kind, object.key)?.as_c())?;
         }
         crashpoint!("remove.unkeyed");
         let index = index_of(object.id);
@@ -430,16 +440,13 @@ impl Names<'_> {
 
     /// Takes back an object that got its index but not its key.
     fn undo_creation(&self, kind: Kind, index: u32, key: i32) {
-        let paths = self
-            .ns
-            .index_path(kind, index)
-            .and_then(|a| Ok((a, self.ns.key_path(kind, key)?)));
-        let Ok((path, key_path)) = paths else { return };
+        let Ok(path) = self.ns.index_path(kind, index) else {
+            return;
+        };
         let Ok((it, _)) = open_object(kind, &path) else {
             return;
         };
-        let keyed = open_object(kind, &key_path).is_ok_and(|(other, _)| other.id == it.id);
-        if it.key == key && !keyed {
+        if it.key == key && self.ns.find(kind, key) != Ok(Some(it.id)) {
             let _ = sys::unlink(path.as_c());
         }
     }

@@ -209,6 +209,22 @@ pub(crate) fn link(from: &CStr, to: &CStr) -> Result<()> {
     call!(SYS_linkat, cwd, from.as_ptr(), cwd, to.as_ptr(), 0).map(drop)
 }
 
+/// A link that holds a text; fails when the name is taken.
+pub(crate) fn symlink(text: &CStr, at: &CStr) -> Result<()> {
+    call!(SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, at.as_ptr()).map(drop)
+}
+
+/// The text of a link. EINVAL: not a link.
+pub(crate) fn readlink(path: &CStr, text: &mut [u8]) -> Result<usize> {
+    call!(
+        SYS_readlinkat,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        text.as_mut_ptr(),
+        text.len()
+    )
+}
+
 /// Another name for a file; fails when the name is taken.
 pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
     const RENAME_NOREPLACE: u32 = 1;
