@@ -269,10 +269,11 @@ impl Pin<'_> {
 impl Drop for Pin<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.handle.pins.fetch_sub(1, SeqCst) == 1 && self.handle.retired.load(SeqCst) == 1 {
-            if let Ok(_guard) = self.table.lock() {
-                self.table.reclaim(self.handle);
-            }
+        if self.handle.pins.fetch_sub(1, SeqCst) == 1
+            && self.handle.retired.load(SeqCst) == 1
+            && let Ok(_guard) = self.table.lock()
+        {
+            self.table.reclaim(self.handle);
         }
     }
 }

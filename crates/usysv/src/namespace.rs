@@ -202,14 +202,15 @@ impl Namespace {
                 .and_then(|()| path.push(name))
                 .during("the namespace's path")?;
         }
-        if let Ok(st) = sys::lstat(path.as_c()) {
-            if st.st_uid != sys::geteuid() && st.st_uid != 0 {
-                let what = "the namespace's directory belongs to somebody else";
-                return Err(Fault {
-                    what,
-                    errno: Errno::EACCES,
-                });
-            }
+        if let Ok(st) = sys::lstat(path.as_c())
+            && st.st_uid != sys::geteuid()
+            && st.st_uid != 0
+        {
+            let what = "the namespace's directory belongs to somebody else";
+            return Err(Fault {
+                what,
+                errno: Errno::EACCES,
+            });
         }
         Namespace::make(path)
     }

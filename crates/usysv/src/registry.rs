@@ -169,18 +169,18 @@ impl Namespace {
     /// The object with the plan's key, or a new one.
     pub(crate) fn find_or_create(&self, plan: &Plan<'_>) -> Result<Got> {
         let names = self.lock_names()?;
-        if plan.key != IPC_PRIVATE {
-            if let Some(id) = self.find(plan.kind, plan.key)? {
-                match self.open_index(plan.kind, index_of(id)) {
-                    Ok((it, _)) if it.id == id => return Ok(Got::Existing(id)),
-                    Err(Errno::EACCES) => return Ok(Got::Existing(id)),
-                    // What a killed remover left.
-                    Ok(_) | Err(Errno::EINVAL) => {
-                        sys::unlink(self.key_path(plan.kind, plan.key)?.as_c())?;
-                        names.retire_place(plan.kind, index_of(id));
-                    }
-                    Err(e) => return Err(e),
+        if plan.key != IPC_PRIVATE
+            && let Some(id) = self.find(plan.kind, plan.key)?
+        {
+            match self.open_index(plan.kind, index_of(id)) {
+                Ok((it, _)) if it.id == id => return Ok(Got::Existing(id)),
+                Err(Errno::EACCES) => return Ok(Got::Existing(id)),
+                // What a killed remover left.
+                Ok(_) | Err(Errno::EINVAL) => {
+                    sys::unlink(self.key_path(plan.kind, plan.key)?.as_c())?;
+                    names.retire_place(plan.kind, index_of(id));
                 }
+                Err(e) => return Err(e),
             }
         }
         names.create(plan).map(Got::New)
@@ -360,10 +360,11 @@ impl Names<'_> {
         let Ok(path) = self.ns.index_path(kind, index) else {
             return;
         };
-        if let Ok((identity, _)) = open_object(kind, &path) {
-            if identity.removed && index_of(identity.id) == index {
-                let _ = self.unlink(kind, &identity, None);
-            }
+        if let Ok((identity, _)) = open_object(kind, &path)
+            && identity.removed
+            && index_of(identity.id) == index
+        {
+            let _ = self.unlink(kind, &identity, None);
         }
     }
 
@@ -425,10 +426,9 @@ impl Names<'_> {
                     .ns
                     .index_path(kind, index)
                     .and_then(|path| open_object(kind, &path))
+                    && it.removed
                 {
-                    if it.removed {
-                        let _ = self.unlink_names(kind, &it, None);
-                    }
+                    let _ = self.unlink_names(kind, &it, None);
                 }
             }
             _ => {}

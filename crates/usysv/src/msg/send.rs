@@ -105,10 +105,11 @@ impl Drop for Kept {
 fn check_handed(ns: &Namespace, pin: &Pin<'_>, id: i32, owner: u32) -> Result<()> {
     let waiter = layout::waiter(&pin.map(), owner)?;
     let (pid, tid) = (waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
-    if waiter.news.load(Relaxed) == GOT && !crate::liveness::thread_lives(pid, tid) {
-        if let Ok(mut q) = lock(ns, pin, id) {
-            q.with_repair(Locked::bury_dead)?;
-        }
+    if waiter.news.load(Relaxed) == GOT
+        && !crate::liveness::thread_lives(pid, tid)
+        && let Ok(mut q) = lock(ns, pin, id)
+    {
+        q.with_repair(Locked::bury_dead)?;
     }
     Ok(())
 }
@@ -131,10 +132,10 @@ impl Locked<'_> {
         slot.mtype.store(source.mtype as u64, Relaxed);
         slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
         crashpoint!("msg.send.filled");
-        if self.h.receivers.load(Relaxed) != 0 {
-            if let Some(owner) = self.hand_over(index, source)? {
-                return Ok(Some(owner));
-            }
+        if self.h.receivers.load(Relaxed) != 0
+            && let Some(owner) = self.hand_over(index, source)?
+        {
+            return Ok(Some(owner));
         }
         self.begin(index, NIL)?;
         crashpoint!("msg.send.before_commit");

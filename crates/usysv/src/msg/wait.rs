@@ -251,7 +251,7 @@ impl Locked<'_> {
     }
 
     /// The ends of the line that a waiter belongs in, and the count of its kind.
-    fn line<'s>(&'s self, index: u32) -> Result<([&'s AtomicU32; 2], &'s AtomicU32)> {
+    fn line(&self, index: u32) -> Result<([&AtomicU32; 2], &AtomicU32)> {
         let slot = self.slot(index)?;
         if slot.state.load(Relaxed) == SENDER {
             return Ok(([&self.h.sender_head, &self.h.sender_tail], &self.h.senders));
