@@ -24,6 +24,7 @@ pub struct Child(libc::pid_t);
 impl Child {
     /// Forks. The child runs `f` and exits with 0, or with 101 and a message if it panics.
     pub fn fork(f: impl FnOnce()) -> Child {
+        panic_aloud();
         // SAFETY: glibc makes malloc usable in the child; it runs `f`, which uses no other lock
         // that a thread of the test harness may have held, and leaves by _exit.
         match unsafe { libc::fork() } {
@@ -81,11 +82,21 @@ impl Drop for Child {
     }
 }
 
+/// Lets panics of children be seen: the harness would keep their text in the child's memory. Set
+/// before any fork, since another thread may hold the hook's lock at a fork.
+fn panic_aloud() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let harness = std::process::id();
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match std::process::id() == harness {
+            true => usual(info),
+            false => drop(writeln!(std::io::stderr(), "child: {info}")),
+        }));
+    });
+}
+
 fn be_child(f: impl FnOnce()) -> ! {
-    // Not eprintln: the harness would keep the text in this process's memory.
-    std::panic::set_hook(Box::new(|info| {
-        let _ = writeln!(std::io::stderr(), "child: {info}");
-    }));
     // SAFETY: sets this process's alarm.
     unsafe { libc::alarm(CHILD_SECONDS) };
     let code = if catch_unwind(AssertUnwindSafe(f)).is_ok() {
