@@ -67,6 +67,11 @@ impl Places {
         }
     }
 
+    fn is_used(&self, index: u32) -> bool {
+        let word = self.used.get(index as usize / 64);
+        word.is_some_and(|word| word.load(Relaxed) >> (index % 64) & 1 != 0)
+    }
+
     fn count(&self) -> u32 {
         self.used.iter().map(|w| w.load(Relaxed).count_ones()).sum()
     }
@@ -142,11 +147,15 @@ impl Drop for Names<'_> {
 }
 
 impl Namespace {
-    /// The file of the object at an index. EINVAL: none there.
+    /// The file of the object at an index. EINVAL: none there. The names of a removed object, whose
+    /// remover was killed, are swept away on the way.
     pub(crate) fn open_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
         let path = self.index_path(kind, index)?;
         match open_object(kind, &path) {
-            Ok((identity, _)) if identity.removed => Err(Errno::EINVAL),
+            Ok((identity, _)) if identity.removed => {
+                let _ = self.unlink_removed(kind, identity.id, identity.key);
+                Err(Errno::EINVAL)
+            }
             Err(Errno::ENOENT) => Err(Errno::EINVAL),
             other => other,
         }
@@ -269,7 +278,7 @@ impl Names<'_> {
     fn create(&self, plan: &Plan<'_>) -> Result<Created> {
         let places = self.places(plan.kind);
         if u64::from(places.count()) >= plan.most {
-            self.recount(plan.kind)?;
+            self.sweep(plan.kind)?;
             if u64::from(places.count()) >= plan.most {
                 return Err(Errno::ENOSPC);
             }
@@ -401,6 +410,17 @@ impl Names<'_> {
             sys::unlink(path.as_c())?;
             crashpoint!("remove.unlinked");
             self.places(kind).set_used(index, false);
+        }
+        Ok(())
+    }
+
+    /// Unlinks removed objects whose removers were killed before they did, and counts anew.
+    fn sweep(&self, kind: Kind) -> Result<()> {
+        self.recount(kind)?;
+        for index in 0..PLACES as u32 {
+            if self.places(kind).is_used(index) {
+                self.retire_place(kind, index);
+            }
         }
         Ok(())
     }

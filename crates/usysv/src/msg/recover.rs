@@ -72,6 +72,8 @@ impl Locked<'_> {
         self.done();
         self.rebuild()?;
         crate::crash::crashpoint!("msg.recover.rebuilt");
+        // The dead holder may have been a waiter with news, which is in no line and no count.
+        self.bury_dead()?;
         // Whoever was to be woken may not have been.
         for index in 0..self.h.slots.load(Relaxed) {
             let state = self.slot(index)?.state.load(Relaxed);

@@ -387,9 +387,13 @@ impl Locked<'_> {
             let age = now.wrapping_sub(waiter.news_ms.load(Relaxed));
             let dead =
                 || !liveness::thread_lives(waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
-            if age > STALE_MS || age > FETCH_MS && dead() {
+            let gone = age > FETCH_MS && dead();
+            if age > STALE_MS || gone {
                 self.take_from(owner)?;
                 found = true;
+            }
+            if gone {
+                self.free_slot(owner)?;
             }
         }
         Ok(found)
