@@ -150,12 +150,20 @@ impl Namespace {
     /// The file of the object at an index. EINVAL: none there. The names of a removed object, whose
     /// remover was killed, are swept away on the way.
     pub(crate) fn open_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
-        let path = self.index_path(kind, index)?;
-        match open_object(kind, &path) {
+        match self.look_at_index(kind, index) {
             Ok((identity, _)) if identity.removed => {
-                let _ = self.unlink_removed(kind, identity.id, identity.key);
+                if let Ok(names) = self.lock_names() {
+                    let _ = names.unlink(kind, &identity, None);
+                }
                 Err(Errno::EINVAL)
             }
+            other => other,
+        }
+    }
+
+    /// What has this index, removed or not. Takes no lock. EINVAL: none.
+    fn look_at_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
+        match open_object(kind, &self.index_path(kind, index)?) {
             Err(Errno::ENOENT) => Err(Errno::EINVAL),
             other => other,
         }
@@ -181,8 +189,8 @@ impl Namespace {
         if plan.key != IPC_PRIVATE
             && let Some(id) = self.find(plan.kind, plan.key)?
         {
-            match self.open_index(plan.kind, index_of(id)) {
-                Ok((it, _)) if it.id == id => return Ok(Got::Existing(id)),
+            match self.look_at_index(plan.kind, index_of(id)) {
+                Ok((it, _)) if it.id == id && !it.removed => return Ok(Got::Existing(id)),
                 Err(Errno::EACCES) => return Ok(Got::Existing(id)),
                 // What a killed remover left.
                 Ok(_) | Err(Errno::EINVAL) => {
