@@ -121,7 +121,7 @@ fn play(program: &Path, scenario: &Scenario, side: Side, power: Power) -> Result
             let directory = WorldDirectory::new()?;
             command.env("LD_PRELOAD", library(program)?);
             command.env(PRELOADED, "1");
-            command.env("USYSV_NS", directory.0.join("ns"));
+            command.env("USYSV_NS", directory.namespace(&library(program)?)?);
             Some(directory)
         }
     };

@@ -135,6 +135,23 @@ impl WorldDirectory {
         std::fs::set_permissions(&path, open_to_all).map_err(fail)?;
         Ok(WorldDirectory(path))
     }
+
+    /// A namespace in it for all users, laid out by us, so that its limits are ours.
+    pub(crate) fn namespace(&self, library: &Path) -> Result<PathBuf, String> {
+        let path = self.0.join("ns");
+        let fail = |error| format!("{}: {error}", path.display());
+        std::fs::create_dir(&path).map_err(fail)?;
+        let open_to_all = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(&path, open_to_all).map_err(fail)?;
+        std::process::Command::new("cat")
+            .arg("/proc/sys/kernel/msgmax")
+            .env("LD_PRELOAD", library)
+            .env("USYSV_NS", &path)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .map_err(fail)?;
+        Ok(path)
+    }
 }
 
 impl Drop for WorldDirectory {

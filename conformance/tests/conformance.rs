@@ -27,6 +27,18 @@ impl Oracle {
     }
 
     fn usysv_trial(&self, scenario: &'static Scenario) -> Result<(), Failed> {
+        let shown = self.same_on_usysv(scenario);
+        match (differs(scenario.name), shown) {
+            (None, shown) => shown,
+            (Some(_), Err(_)) => Ok(()),
+            (Some(why), Ok(())) => Err(format!(
+                "the same as the kernel's now, though listed as different ({why}): off the list"
+            )
+            .into()),
+        }
+    }
+
+    fn same_on_usysv(&self, scenario: &'static Scenario) -> Result<(), Failed> {
         runner::library(Path::new(PROGRAM))?;
         let kernel = self.run(scenario);
         if kernel.failure.is_some() {
@@ -39,6 +51,48 @@ impl Oracle {
         let usysv = runner::run(Path::new(PROGRAM), scenario, Side::Usysv, self.power);
         judge(&usysv, difference(&kernel.transcript, &usysv.transcript))
     }
+}
+
+/// Where usysv is known to differ from the kernel, and why. Each is shown to differ still: a trial
+/// that shows no difference any more fails.
+const DIFFERS: &[(&str, &[&str])] = &[
+    (
+        "an object's file lets nobody in whom its mode keeps out, not even to look",
+        &[
+            "stat_any_at_index_needs_no_permission",
+            "stat_without_permission_ignores_the_pointer",
+            "table_shows_everybodys_queues",
+            "usage_counts_what_other_users_have",
+        ],
+    ),
+    (
+        "a namespace is a path: after chroot only queues that are already open work",
+        &["changing_root_changes_nothing"],
+    ),
+    (
+        "a limit is a text file: a write is judged when it is next used, and is read as a file",
+        &[
+            "limits_have_bounds",
+            "limits_read_in_small_pieces_end_after_the_first",
+            "limits_refuse_nonsense",
+        ],
+    ),
+    (
+        "a stopped process keeps its place in line, for a second",
+        &[
+            "stopped_and_continued_receiver_goes_to_the_end_of_the_line",
+            "stopped_receiver_holds_nothing_back",
+        ],
+    ),
+    (
+        "a vfork child that sends before its exec passes for its parent",
+        &["vforked_child_sends_under_its_own_pid"],
+    ),
+];
+
+fn differs(name: &str) -> Option<&'static str> {
+    let list = DIFFERS.iter().find(|(_, names)| names.contains(&name))?;
+    Some(list.0)
 }
 
 /// Lines of a failed run's transcript that are shown: what came last.
@@ -93,6 +147,9 @@ fn main() {
             names.len(),
             names.join(", ")
         );
+    }
+    for (why, names) in DIFFERS {
+        eprintln!("KNOWN TO DIFFER: {}: {why}", names.join(", "));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

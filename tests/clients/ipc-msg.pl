@@ -29,6 +29,16 @@ sub receive {
     printf "rcv type %d: %s\n", $type, defined $got ? "type $got, '$text'" : errno_name();
 }
 
+# Waits until a process sleeps (as /proc has it), at most ten seconds.
+sub wait_until_asleep {
+    my ($pid) = @_;
+    for (1 .. 200) {
+        select undef, undef, undef, 0.05;
+        open my $stat, '<', "/proc/$pid/stat" or return;
+        return if <$stat> =~ /\) S /;
+    }
+}
+
 my $key = ftok($0, 7) // die "ftok: $!";
 outcome("open before it exists", IPC::Msg->new($key, 0));
 my $queue = outcome("new", IPC::Msg->new($key, IPC_CREAT | IPC_EXCL | S_IRUSR | S_IWUSR)) or exit 1;
@@ -92,10 +102,11 @@ for my $number (1 .. 100) {
 }
 print "answers from a child: $right\n";
 receive($replies, 64, 2, 0);
-select undef, undef, undef, 0.2;
 my $id = $queue->id;    # which remove() forgets
-outcome("remove", $queue->remove);
+wait_until_asleep($child);
+my $removed = $queue->remove;
 waitpid $child, 0;
+outcome("remove", $removed);
 print "the child's exit status: $?\n";
 
 outcome("remove once more", msgctl($id, IPC_RMID, 0));

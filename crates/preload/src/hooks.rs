@@ -118,9 +118,9 @@ pub fn limit_path(limit: Limit, visit: &mut dyn FnMut(&CStr) -> c_int) -> Option
 }
 
 /// A limit's file is about to be written by this process: for a while its text counts.
-pub fn limits_opened_for_write(_limit: Limit) {
+pub fn limits_opened_for_write(limit: Limit) {
     if let Ok(engine) = engine() {
-        engine.namespace().limit_edited();
+        engine.namespace().limit_edited(limit.name());
     }
 }
 

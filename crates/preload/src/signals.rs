@@ -275,6 +275,9 @@ fn count(tls: &Block) {
     let handled = tls.handled.load(Ordering::Relaxed);
     tls.handled
         .store(handled.wrapping_add(1), Ordering::Relaxed);
+    if tls.waiting.load(Ordering::Relaxed) != 0 {
+        engine::interrupted();
+    }
 }
 
 /// A synchronous fault inside a section.
@@ -579,12 +582,6 @@ pub unsafe extern "C" fn siginterrupt(sig: c_int, interrupt: c_int) -> c_int {
         }
     }
     ret
-}
-
-/// Signal handlers of the program that began in this thread so far, modulo 2^32: a blocking call
-/// that sees it change between its start and its sleep answers `EINTR`.
-pub fn handled() -> u32 {
-    tls::block().handled.load(Ordering::Relaxed)
 }
 
 const _: () = assert!(SIG_IGN < 4096 && size_of::<*mut c_void>() == 8);

@@ -5,7 +5,7 @@
 //! fakeroot answer in its place.
 
 use crate::sys;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const CAP_IPC_OWNER: u32 = 15;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -17,7 +17,6 @@ static CHANGES: AtomicU32 = AtomicU32::new(1);
 static KNOWN: AtomicU32 = AtomicU32::new(0);
 static EUID: AtomicU32 = AtomicU32::new(0);
 static EGID: AtomicU32 = AtomicU32::new(0);
-static CAPS: AtomicU64 = AtomicU64::new(0);
 
 /// The process's ids, groups or capabilities may have changed: ask again at the next call.
 pub fn changed() {
@@ -29,7 +28,6 @@ pub fn changed() {
 pub(crate) struct Creds {
     pub euid: u32,
     pub egid: u32,
-    caps: u64,
 }
 
 /// An object's `ipc_perm`, as far as access goes.
@@ -51,12 +49,12 @@ impl Creds {
         Creds {
             euid: EUID.load(Relaxed),
             egid: EGID.load(Relaxed),
-            caps: CAPS.load(Relaxed),
         }
     }
 
     fn capable(&self, cap: u32) -> bool {
-        self.caps >> cap & 1 != 0
+        // Asked each time: only who is refused otherwise comes here.
+        sys::capabilities() >> cap & 1 != 0
     }
 
     /// May raise `msg_qbytes` above `msgmnb`.
@@ -99,6 +97,5 @@ fn ask() {
     let changes = CHANGES.load(Acquire);
     EUID.store(sys::geteuid(), Relaxed);
     EGID.store(sys::getegid(), Relaxed);
-    CAPS.store(sys::capabilities(), Relaxed);
     KNOWN.store(changes, Release);
 }

@@ -175,18 +175,46 @@ impl Engine {
         })
     }
 
-    fn existing(&self, identity: &Identity, fd: &Fd, msgflg: i32) -> Result<i32> {
-        if msgflg & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
-            return Err(Errno::EEXIST);
-        }
-        let pin = match self.table.pin(identity.id) {
-            Some(pin) => pin,
-            None => self.keep(identity, fd)?,
+    /// The answer of `msgget` for a key that this id has. EIDRM: not any more.
+    fn existing(&self, msqid: i32, msgflg: i32) -> Result<i32> {
+        let excl = msgflg & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL;
+        let pin = match self.pin(msqid) {
+            Ok(pin) if msg::is_removed(&pin) => {
+                pin.retire();
+                return Err(Errno::EIDRM);
+            }
+            Ok(_) if excl => return Err(Errno::EEXIST),
+            Ok(pin) => pin,
+            Err(Errno::EINVAL) => return Err(Errno::EIDRM),
+            // The file keeps out whom the mode gives nothing; who asks for nothing gets the id.
+            Err(Errno::EACCES) if excl => return Err(Errno::EEXIST),
+            Err(Errno::EACCES) if msgflg & 0o777 == 0 => return Ok(msqid),
+            Err(e) => return Err(e),
         };
         if Creds::current().may(&msg::owner(&pin)?, msgflg as u32) {
-            Ok(identity.id)
+            Ok(msqid)
         } else {
             Err(Errno::EACCES)
+        }
+    }
+
+    fn get(&self, key: i32, msgflg: i32) -> Result<i32> {
+        if key != IPC_PRIVATE {
+            match self.ns.find(Kind::Msg, key)? {
+                Some(msqid) => match self.existing(msqid, msgflg) {
+                    Err(Errno::EIDRM) => {}
+                    other => return other,
+                },
+                None if msgflg & IPC_CREAT == 0 => return Err(Errno::ENOENT),
+                None => {}
+            }
+            if msgflg & IPC_CREAT == 0 {
+                return Err(Errno::ENOENT);
+            }
+        }
+        match self.create(key, msgflg)? {
+            Got::Existing(msqid) => self.existing(msqid, msgflg),
+            Got::New(new) => self.table.insert(new.id, &new.fd, new.map).map(|_| new.id),
         }
     }
 
@@ -215,20 +243,12 @@ impl Engine {
 
 impl Backend for Engine {
     fn msgget(&self, key: i32, msgflg: i32) -> Result<i32> {
-        if key != IPC_PRIVATE {
-            match self.ns.find(Kind::Msg, key) {
-                Ok(Some((identity, fd))) => return self.existing(&identity, &fd, msgflg),
-                Ok(None) if msgflg & IPC_CREAT == 0 => return Err(Errno::ENOENT),
-                Ok(None) => {}
-                Err(Errno::EACCES) if msgflg & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL => {
-                    return Err(Errno::EEXIST);
-                }
-                Err(e) => return Err(e),
+        loop {
+            match self.get(key, msgflg) {
+                // Removed between the look-up of its key and the look at it.
+                Err(Errno::EIDRM) => {}
+                other => return other,
             }
-        }
-        match self.create(key, msgflg)? {
-            Got::Existing(identity, fd) => self.existing(&identity, &fd, msgflg),
-            Got::New(new) => self.table.insert(new.id, &new.fd, new.map).map(|_| new.id),
         }
     }
 
@@ -304,7 +324,7 @@ impl Backend for Engine {
             drop(q);
             pin.retire();
             // The queue is removed; names that the caller may not unlink are others' to sweep.
-            let _ = self.ns.unlink_removed(Kind::Msg, msqid, key);
+            let _ = self.ns.unlink_removed(Kind::Msg, msqid, key, pin.file());
             Ok(())
         })
     }

@@ -220,11 +220,16 @@ impl Pin<'_> {
         unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed)) }
     }
 
+    /// Device and inode of the file.
+    pub fn file(&self) -> [u64; 2] {
+        let [device, inode] = &self.handle.file;
+        [device.load(Relaxed), inode.load(Relaxed)]
+    }
+
     /// Maps more of the file, after it grew. Earlier mappings stay: others may be using them.
     pub fn remap(&self, fd: &Fd, len: usize) -> Result<()> {
         let st = sys::fstat(fd)?;
-        let [device, inode] = &self.handle.file;
-        if st.st_dev != device.load(Relaxed) || st.st_ino != inode.load(Relaxed) {
+        if [st.st_dev, st.st_ino] != self.file() {
             return Err(Errno::EIDRM);
         }
         if (st.st_size as u64) < len as u64 {
@@ -264,10 +269,11 @@ impl Pin<'_> {
 impl Drop for Pin<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.handle.pins.fetch_sub(1, SeqCst) == 1 && self.handle.retired.load(SeqCst) == 1 {
-            if let Ok(_guard) = self.table.lock() {
-                self.table.reclaim(self.handle);
-            }
+        if self.handle.pins.fetch_sub(1, SeqCst) == 1
+            && self.handle.retired.load(SeqCst) == 1
+            && let Ok(_guard) = self.table.lock()
+        {
+            self.table.reclaim(self.handle);
         }
     }
 }

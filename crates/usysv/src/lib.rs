@@ -42,5 +42,7 @@ pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
 pub use msg::Sink;
+#[doc(hidden)]
+pub use msg::interrupted;
 pub use namespace::{Fault, Limits, Namespace};
 pub use queue::{Message, Queue, Select};

@@ -57,7 +57,7 @@ impl Map {
     #[inline]
     pub fn at<'a, T: Shared>(&self, offset: usize) -> Result<&'a T> {
         self.range(offset, size_of::<T>())?;
-        if offset % align_of::<T>() != 0 {
+        if !offset.is_multiple_of(align_of::<T>()) {
             return Err(Errno::EIO);
         }
         // SAFETY: inside the mapping, aligned (mappings begin at pages), and T is made of atomics,

@@ -4,7 +4,7 @@
 //! NS/ns        layout version, boot id, limits; written by the namespace's owner only
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
 //! NS/msg/I     the queue with index I
-//! NS/key/msg.K a second name of the queue with key K (eight hex digits)
+//! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
 //! NS/limits/L  each limit as text, as /proc/sys/kernel has it
 //! ```
 //!
@@ -29,8 +29,10 @@ const MAGIC: u64 = u64::from_le_bytes(*b"usysv-ns");
 /// Moves with every change of any layout in a namespace.
 pub(crate) const LAYOUT: u32 = 1;
 const FILE_LEN: usize = 4096;
-/// How long after a limit's text file was opened for writing the text is read again.
+/// How long after a limit's text file was opened for writing something may still be written.
 const SETTLE_MS: u64 = 2000;
+/// How long after that a number without its newline may still grow.
+const LINE_MS: u64 = 50;
 
 /// Why a namespace cannot be used: what failed, and the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,14 +202,15 @@ impl Namespace {
                 .and_then(|()| path.push(name))
                 .during("the namespace's path")?;
         }
-        if let Ok(st) = sys::lstat(path.as_c()) {
-            if st.st_uid != sys::geteuid() && st.st_uid != 0 {
-                let what = "the namespace's directory belongs to somebody else";
-                return Err(Fault {
-                    what,
-                    errno: Errno::EACCES,
-                });
-            }
+        if let Ok(st) = sys::lstat(path.as_c())
+            && st.st_uid != sys::geteuid()
+            && st.st_uid != 0
+        {
+            let what = "the namespace's directory belongs to somebody else";
+            return Err(Fault {
+                what,
+                errno: Errno::EACCES,
+            });
         }
         Namespace::make(path)
     }
@@ -339,16 +342,24 @@ impl Namespace {
     /// Reads the texts, which somebody may be writing, and believes them when they make sense.
     #[cold]
     fn edited_limits(&self, head: &Head) -> Limits {
-        let settled = sys::monotonic_ms().wrapping_sub(head.edited.load(Relaxed)) > SETTLE_MS;
+        let age = sys::monotonic_ms().wrapping_sub(head.edited.load(Relaxed));
+        let late = age > SETTLE_MS;
         let mut values = [0u64; LIMITS.len()];
+        let mut settled = true;
         for (i, (name, _, most)) in LIMITS.iter().enumerate() {
-            let text = self.read_limit(name).filter(|value| value <= most);
-            values[i] = text.unwrap_or(head.limits[i].load(Relaxed));
+            let (text, whole) = self.read_limit(name);
+            let old = head.limits[i].load(Relaxed);
+            values[i] = text.filter(|value| value <= most).unwrap_or(old);
+            settled &= whole || text.is_some() && age > LINE_MS;
             if self.writable {
                 head.limits[i].store(values[i], Relaxed);
+                if late && text != Some(values[i]) {
+                    // Nothing was written, or nonsense: what counts stands there again.
+                    let _ = write_limit(&self.path, name, values[i]);
+                }
             }
         }
-        if settled && self.writable {
+        if (settled || late) && self.writable {
             head.edited.store(0, Relaxed);
         }
         Limits {
@@ -358,12 +369,15 @@ impl Namespace {
         }
     }
 
-    fn read_limit(&self, name: &str) -> Option<u64> {
-        let path = self.limit_file(name).ok()?;
-        let fd = sys::open(path.as_c(), libc::O_RDONLY, 0).ok()?;
+    /// A limit's text, and whether a whole line was written.
+    fn read_limit(&self, name: &str) -> (Option<u64>, bool) {
         let mut text = [0; 64];
-        let len = sys::read(&fd, &mut text, 0).ok()?;
-        parse_sysctl(text.get(..len)?)
+        let len = self
+            .limit_file(name)
+            .and_then(|path| sys::open(path.as_c(), libc::O_RDONLY, 0))
+            .and_then(|fd| sys::read(&fd, &mut text, 0));
+        let text = text.get(..len.unwrap_or(0)).unwrap_or(&[]);
+        (parse_sysctl(text), text.contains(&b'\n'))
     }
 
     fn limit_file(&self, name: &str) -> Result<Path> {
@@ -376,10 +390,26 @@ impl Namespace {
         Ok(visit(self.limit_file(name)?.as_c()))
     }
 
-    /// A limit's text file is about to be written: for a while the text counts.
-    pub fn limit_edited(&self) {
-        if let (Ok(head), true) = (self.head(), self.writable) {
-            head.edited.store(sys::monotonic_ms().max(1), Relaxed);
+    /// A limit's text file is about to be written: for a while the text counts. It is emptied, so
+    /// that nothing stands behind what is written; while it is empty, nothing changes.
+    pub fn limit_edited(&self, name: &str) {
+        if let Ok(fd) = self
+            .limit_file(name)
+            .and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0))
+        {
+            let _ = sys::ftruncate(&fd, 0);
+        }
+        let now = sys::monotonic_ms().max(1);
+        match self.head() {
+            Ok(head) if self.writable => head.edited.store(now, Relaxed),
+            // Opened by another user than this process is now; who may not write may not write.
+            _ => {
+                let ns = self.file(&[b"ns"]);
+                if let Ok(fd) = ns.and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0)) {
+                    let at = core::mem::offset_of!(Head, edited) as u64;
+                    let _ = sys::write(&fd, &now.to_ne_bytes(), at);
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 //! Where the kernel knows no such page, every call asks for the pid.
 #![allow(unsafe_code)]
 
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::sys;
 use crate::tls::{self, Block};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -58,9 +58,22 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
         Ok(_) => fresh,
         Err(theirs) => theirs,
     };
-    block.robust.store(sys::robust_list()? as usize, Relaxed);
+    block.robust.store(robust_list(block)?, Relaxed);
     block.tid.store(sys::gettid(), Relaxed);
     block.pid.store(pid, Relaxed);
     block.generation.store(generation, Relaxed);
     Ok(block)
+}
+
+/// The head of this thread's list of held locks. ENOSYS: the libc keeps none.
+///
+/// The child of a raw `clone` has its parent's libc, head and all, but the kernel was not told.
+fn robust_list(block: &Block) -> Result<usize> {
+    let registered = sys::robust_list()? as usize;
+    let inherited = block.robust.load(Relaxed);
+    match (registered, inherited) {
+        (0, 0) => Err(Errno::ENOSYS),
+        (0, head) => sys::set_robust_list(head).map(|()| head),
+        (head, _) => Ok(head),
+    }
 }

@@ -1,7 +1,8 @@
 //! Names: from keys and indexes to files; making and unmaking objects.
 //!
 //! The directory is the truth: an object exists while `msg/INDEX` names a file that is not marked
-//! as removed, and has its key while `key/msg.KEY` names the same file. The file `counters` holds
+//! as removed, and has its key while the link `key/msg.KEY` holds its id (a link, so that the id can be read
+//! without permission on the object, as `msgget(key, 0)` needs none). The file `counters` holds
 //! what the directory cannot: the sequence number, where the next index is looked for, and a map
 //! of indexes in use, a hint that is checked against the directory.
 //!
@@ -116,7 +117,7 @@ pub(crate) struct Created {
 
 /// What `get` found or made.
 pub(crate) enum Got {
-    Existing(Identity, Fd),
+    Existing(i32),
     New(Created),
 }
 
@@ -149,23 +150,35 @@ impl Namespace {
     /// The file of the object at an index. EINVAL: none there. The names of a removed object, whose
     /// remover was killed, are swept away on the way.
     pub(crate) fn open_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
-        let path = self.index_path(kind, index)?;
-        match open_object(kind, &path) {
+        match self.look_at_index(kind, index) {
             Ok((identity, _)) if identity.removed => {
-                let _ = self.unlink_removed(kind, identity.id, identity.key);
+                if let Ok(names) = self.lock_names() {
+                    let _ = names.unlink(kind, &identity, None);
+                }
                 Err(Errno::EINVAL)
             }
+            other => other,
+        }
+    }
+
+    /// What has this index, removed or not. Takes no lock. EINVAL: none.
+    fn look_at_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
+        match open_object(kind, &self.index_path(kind, index)?) {
             Err(Errno::ENOENT) => Err(Errno::EINVAL),
             other => other,
         }
     }
 
-    /// The object with this key, if there is one.
-    pub(crate) fn find(&self, kind: Kind, key: i32) -> Result<Option<(Identity, Fd)>> {
-        match open_object(kind, &self.key_path(kind, key)?) {
-            Ok((identity, _)) if identity.removed => Ok(None),
-            Ok(found) => Ok(Some(found)),
+    /// The id that has this key, if one has. Needs no permission on the object.
+    pub(crate) fn find(&self, kind: Kind, key: i32) -> Result<Option<i32>> {
+        let mut text = [0; 16];
+        match sys::readlink(self.key_path(kind, key)?.as_c(), &mut text) {
+            Ok(len) => {
+                let id = parse_decimal(text.get(..len).unwrap_or(&[])).ok_or(Errno::EIO)?;
+                i32::try_from(id).map(Some).map_err(|_| Errno::EIO)
+            }
             Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::EINVAL) => Err(Errno::EIO),
             Err(e) => Err(e),
         }
     }
@@ -173,12 +186,17 @@ impl Namespace {
     /// The object with the plan's key, or a new one.
     pub(crate) fn find_or_create(&self, plan: &Plan<'_>) -> Result<Got> {
         let names = self.lock_names()?;
-        if plan.key != IPC_PRIVATE {
-            let path = self.key_path(plan.kind, plan.key)?;
-            match open_object(plan.kind, &path) {
-                Ok((identity, fd)) if !identity.removed => return Ok(Got::Existing(identity, fd)),
-                Ok((identity, _)) => names.unlink(plan.kind, &identity)?,
-                Err(Errno::ENOENT) => {}
+        if plan.key != IPC_PRIVATE
+            && let Some(id) = self.find(plan.kind, plan.key)?
+        {
+            match self.look_at_index(plan.kind, index_of(id)) {
+                Ok((it, _)) if it.id == id && !it.removed => return Ok(Got::Existing(id)),
+                Err(Errno::EACCES) => return Ok(Got::Existing(id)),
+                // What a killed remover left.
+                Ok(_) | Err(Errno::EINVAL) => {
+                    sys::unlink(self.key_path(plan.kind, plan.key)?.as_c())?;
+                    names.retire_place(plan.kind, index_of(id));
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -186,15 +204,19 @@ impl Namespace {
     }
 
     /// Takes away the names of an object that is marked as removed.
-    pub(crate) fn unlink_removed(&self, kind: Kind, id: i32, key: i32) -> Result<()> {
-        self.lock_names()?.unlink(
-            kind,
-            &Identity {
-                id,
-                key,
-                removed: true,
-            },
-        )
+    pub(crate) fn unlink_removed(
+        &self,
+        kind: Kind,
+        id: i32,
+        key: i32,
+        file: [u64; 2],
+    ) -> Result<()> {
+        let object = Identity {
+            id,
+            key,
+            removed: true,
+        };
+        self.lock_names()?.unlink(kind, &object, Some(file))
     }
 
     /// Calls `visit` with every index that has a name, in order; true ends it.
@@ -270,14 +292,21 @@ impl Names<'_> {
             }
         }
         let part = self.part_path(plan)?;
-        let _ = sys::unlink(part.as_c());
-        let fd = sys::open(
-            part.as_c(),
-            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
-            0o600,
-        )?;
+        let new = || {
+            let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+            sys::open(part.as_c(), how, 0o600)
+        };
+        let fd = match new() {
+            Err(Errno::EEXIST) => {
+                sys::unlink(part.as_c())?;
+                new()?
+            }
+            other => other?,
+        };
         let made = self.fill(plan, &part, fd);
-        let _ = sys::unlink(part.as_c());
+        if made.is_err() {
+            let _ = sys::unlink(part.as_c());
+        }
         made
     }
 
@@ -285,7 +314,9 @@ impl Names<'_> {
         let places = self.places(plan.kind);
         sys::ftruncate(&fd, plan.len as u64)?;
         sys::fallocate(&fd, plan.backed as u64)?;
-        sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
+        if sys::fstat(&fd)?.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
+            sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
+        }
         let map = Map::of(&fd, plan.len, true)?;
         let created = (|| {
             (plan.fill)(&map)?;
@@ -298,7 +329,7 @@ impl Names<'_> {
                 self.intend(CREATING, plan.kind, index, plan.key);
                 crashpoint!("create.intended");
                 let path = self.ns.index_path(plan.kind, index)?;
-                match sys::link(part.as_c(), path.as_c()) {
+                match sys::rename_new(part.as_c(), path.as_c()) {
                     Ok(()) => {}
                     Err(Errno::EEXIST) => {
                         self.retire_place(plan.kind, index);
@@ -309,7 +340,10 @@ impl Names<'_> {
                 crashpoint!("create.indexed");
                 if plan.key != IPC_PRIVATE {
                     let key = self.ns.key_path(plan.kind, plan.key)?;
-                    if let Err(e) = sys::link(part.as_c(), key.as_c()) {
+                    if let Err(e) = sys::symlink(
+                        Path::of(&[Digits::decimal(id as u64).as_bytes()])?.as_c(),
+                        key.as_c(),
+                    ) {
                         let _ = sys::unlink(path.as_c());
                         return Err(e);
                     }
@@ -343,10 +377,11 @@ impl Names<'_> {
         let Ok(path) = self.ns.index_path(kind, index) else {
             return;
         };
-        if let Ok((identity, _)) = open_object(kind, &path) {
-            if identity.removed && index_of(identity.id) == index {
-                let _ = self.unlink(kind, &identity);
-            }
+        if let Ok((identity, _)) = open_object(kind, &path)
+            && identity.removed
+            && index_of(identity.id) == index
+        {
+            let _ = self.unlink(kind, &identity, None);
         }
     }
 
@@ -358,24 +393,23 @@ impl Names<'_> {
     }
 
     /// Unlinks the names of a removed object, as far as they are still its names.
-    fn unlink(&self, kind: Kind, object: &Identity) -> Result<()> {
+    fn unlink(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
         let index = index_of(object.id);
         self.intend(REMOVING, kind, index, object.key);
         crashpoint!("remove.intended");
-        let result = self.unlink_names(kind, object);
+        let result = self.unlink_names(kind, object, file);
         self.counters.intent.store(NOTHING, Release);
         result
     }
 
-    fn unlink_names(&self, kind: Kind, object: &Identity) -> Result<()> {
-        let is_it = |path: &Path| {
-            open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id)
+    fn unlink_names(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
+        // A caller that has the file mapped knows its inode, which nobody else can have then.
+        let is_it = |path: &Path| match file {
+            Some(file) => sys::lstat(path.as_c()).is_ok_and(|st| [st.st_dev, st.st_ino] == file),
+            None => open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id),
         };
-        if object.key != IPC_PRIVATE {
-            let key = self.ns.key_path(kind, object.key)?;
-            if is_it(&key) {
-                sys::unlink(key.as_c())?;
-            }
+        if object.key != IPC_PRIVATE && self.ns.find(kind, object.key)? == Some(object.id) {
+            sys::unlink(self.ns.key_path(kind, object.key)?.as_c())?;
         }
         crashpoint!("remove.unkeyed");
         let index = index_of(object.id);
@@ -420,10 +454,9 @@ impl Names<'_> {
                     .ns
                     .index_path(kind, index)
                     .and_then(|path| open_object(kind, &path))
+                    && it.removed
                 {
-                    if it.removed {
-                        let _ = self.unlink_names(kind, &it);
-                    }
+                    let _ = self.unlink_names(kind, &it, None);
                 }
             }
             _ => {}
@@ -448,16 +481,10 @@ impl Names<'_> {
         let places = self.places(kind);
         places.sequence.store((it.id / IPCMNI) as u32, Relaxed);
         places.last.store(index + 1, Relaxed);
-        if key != IPC_PRIVATE && !self.has_key(kind, &it) {
+        if key != IPC_PRIVATE && self.ns.find(kind, key) != Ok(Some(it.id)) {
             let _ = Object::mark_removed(&fd);
             let _ = sys::unlink(path.as_c());
         }
-    }
-
-    fn has_key(&self, kind: Kind, object: &Identity) -> bool {
-        let path = self.ns.key_path(kind, object.key);
-        let keyed = path.and_then(|path| open_object(kind, &path));
-        keyed.is_ok_and(|(other, _)| other.id == object.id)
     }
 }
 
@@ -472,12 +499,14 @@ fn open_object(kind: Kind, path: &Path) -> Result<(Identity, Fd)> {
     Ok((Object::identity_of(kind, &head)?, fd))
 }
 
-/// A class with read or write permission needs both on the file: reading a queue writes to it.
+/// A class with read or write permission needs both on the file: reading a queue writes to it. The
+/// owner has them always, as who may change the mode.
 fn vfs_mode(mode: u32) -> u32 {
-    [6, 3, 0]
-        .iter()
-        .map(|shift| vfs_class(mode >> shift) << shift)
-        .sum()
+    0o600
+        | [3, 0]
+            .iter()
+            .map(|shift| vfs_class(mode >> shift) << shift)
+            .sum::<u32>()
 }
 
 fn vfs_class(bits: u32) -> u32 {
@@ -498,8 +527,8 @@ fn admit(path: &Path, owned: &Owned) -> Result<()> {
     }
     let class = |shift: u32| vfs_class(owned.mode >> shift) as u16;
     let entries = [
-        (USER_OBJ, class(6), NOBODY),
-        (USER, class(6), owned.uid),
+        (USER_OBJ, 6, NOBODY),
+        (USER, 6, owned.uid),
         (GROUP_OBJ, class(3), NOBODY),
         (GROUP, class(3), owned.gid),
         (MASK, 6, NOBODY),

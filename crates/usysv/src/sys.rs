@@ -209,6 +209,33 @@ pub(crate) fn link(from: &CStr, to: &CStr) -> Result<()> {
     call!(SYS_linkat, cwd, from.as_ptr(), cwd, to.as_ptr(), 0).map(drop)
 }
 
+/// A link that holds a text; fails when the name is taken.
+pub(crate) fn symlink(text: &CStr, at: &CStr) -> Result<()> {
+    call!(SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, at.as_ptr()).map(drop)
+}
+
+/// The text of a link. EINVAL: not a link.
+pub(crate) fn readlink(path: &CStr, text: &mut [u8]) -> Result<usize> {
+    call!(
+        SYS_readlinkat,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        text.as_mut_ptr(),
+        text.len()
+    )
+}
+
+/// Another name for a file; fails when the name is taken.
+pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
+    const RENAME_NOREPLACE: u32 = 1;
+    let (cwd, how) = (libc::AT_FDCWD, RENAME_NOREPLACE);
+    match call!(SYS_renameat2, cwd, from.as_ptr(), cwd, to.as_ptr(), how) {
+        // A file system that cannot, or an older kernel.
+        Err(Errno::EINVAL | Errno::ENOSYS) => link(from, to).and_then(|()| unlink(from)),
+        other => other.map(drop),
+    }
+}
+
 pub(crate) fn set_acl(path: &CStr, acl: &[u8]) -> Result<()> {
     let name = c"system.posix_acl_access";
     call!(
@@ -347,15 +374,16 @@ pub(crate) fn madvise(at: *mut u8, len: usize, advice: i32) -> Result<()> {
     call!(SYS_madvise, at, len, advice).map(drop)
 }
 
-/// The robust-list head that the libc registered for this thread.
+/// The robust-list head that the libc registered for this thread, or null.
 pub(crate) fn robust_list() -> Result<*mut u8> {
     let (mut head, mut len) = (core::ptr::null_mut::<u8>(), 0usize);
     call!(SYS_get_robust_list, 0, &raw mut head, &raw mut len)?;
-    if head.is_null() {
-        Err(Errno::ENOSYS)
-    } else {
-        Ok(head)
-    }
+    Ok(head)
+}
+
+/// Registers a robust-list head for this thread.
+pub(crate) fn set_robust_list(head: usize) -> Result<()> {
+    call!(SYS_set_robust_list, head, 24).map(drop)
 }
 
 pub(crate) fn set_signal_mask(mask: u64) {

@@ -6,7 +6,7 @@
 //!
 //! No lock: only its own thread touches a block. A signal handler of the same thread may come
 //! between any two instructions, hence relaxed atomics and not plain cells. A fork child has a
-//! copy, which [`crate::process`] notices by `generation`.
+//! copy, which `process` notices by `generation`.
 #![allow(unsafe_code)]
 
 use core::arch::{asm, global_asm};
@@ -17,16 +17,16 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 /// What the engine keeps for each thread.
 #[repr(C, align(64))]
 pub struct Block {
-    /// Open critical sections ([`crate::critical`]).
+    /// Open critical sections (`critical`).
     pub depth: AtomicU32,
-    /// 1 while signals are blocked because one came during a section ([`crate::critical`]).
+    /// 1 while signals are blocked because one came during a section (`critical`).
     pub deferred: AtomicU32,
     /// The signal mask to go back to when `deferred` ends.
     pub saved_mask: AtomicU64,
     /// Signal handlers of the program started in this thread, modulo 2^32; counted by the preload
     /// library.
     pub handled: AtomicU32,
-    /// The process generation that the fields below belong to ([`crate::process`]).
+    /// The process generation that the fields below belong to (`process`).
     pub generation: AtomicU64,
     /// This process.
     pub pid: AtomicU32,
@@ -36,11 +36,13 @@ pub struct Block {
     pub robust: AtomicUsize,
     /// The robust-list entry behind the one lock of ours that this thread holds.
     pub behind: AtomicUsize,
+    /// The `Waiting` of the call that this thread sleeps in, or 0.
+    pub waiting: AtomicUsize,
     /// Not `Sync`, so that a reference never leaves its thread.
     alone: PhantomData<*const ()>,
 }
 
-const _: () = assert!(size_of::<Block>() == 64);
+const _: () = assert!(size_of::<Block>() <= 128);
 
 global_asm!(
     ".pushsection .tbss.usysv_engine_tls,\"awT\",%nobits",

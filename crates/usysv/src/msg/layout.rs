@@ -70,6 +70,9 @@ pub(super) struct Waiter {
     pub since: AtomicU64,
     /// How a receiver selects: see `wait::Mode`.
     pub mode: AtomicU32,
+    /// The queue's `lrpid` and `rtime` before the hand-over, should it be taken back.
+    pub old_lrpid: AtomicU32,
+    pub old_rtime: AtomicU64,
 }
 
 /// The header page.
@@ -131,7 +134,7 @@ pub(super) struct Header {
 const _: () = assert!(size_of::<Slot>() == SLOT);
 const _: () = assert!(offset_of!(Slot, text) == SLOT - INLINE);
 const _: () = assert!(size_of::<Waiter>() <= INLINE);
-const _: () = assert!((SLOT - INLINE) % align_of::<Waiter>() == 0);
+const _: () = assert!((SLOT - INLINE).is_multiple_of(align_of::<Waiter>()));
 const _: () = assert!(size_of::<Header>() <= PAGE);
 const _: () = assert!(offset_of!(Header, object) == 0 && offset_of!(Header, op) == OBJECT_LEN);
 

@@ -36,6 +36,7 @@ pub use receive::Sink;
 pub(crate) use receive::{Want, receive};
 pub(crate) use send::{Source, send};
 pub(crate) use wait::Selector;
+pub use wait::interrupted;
 
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
@@ -173,10 +174,11 @@ impl Wakes {
     /// True: each wake reached a sleeper.
     #[inline]
     fn wake(&self, map: &Map) -> bool {
-        self.slots
-            .iter()
-            .take(self.count)
-            .fold(true, |all, slot| wake(map, *slot) && all)
+        let mut reached = true;
+        for slot in self.slots.iter().take(self.count) {
+            reached &= wake(map, *slot);
+        }
+        reached
     }
 }
 

@@ -179,7 +179,7 @@ impl Locked<'_> {
         }
     }
 
-    fn bucket<'s>(&'s self, place: u32) -> Result<&'s AtomicU32> {
+    fn bucket(&self, place: u32) -> Result<&AtomicU32> {
         match self.buckets() {
             (0, _) => self.h.buckets.get(place as usize).ok_or(Errno::EIO),
             (level, _) => {

@@ -3,7 +3,7 @@
 use super::layout::{FREE, HANDED};
 use super::recover::RECEIVE;
 use super::slots::blocks_of;
-use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Woken, sleep};
+use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
 use super::{Locked, lock};
 use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
 use crate::crash::crashpoint;
@@ -68,10 +68,11 @@ pub(crate) unsafe fn receive(
             want.size.min(u32::MAX as usize) as u32
         };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
+        let waiting = Waiting::new(ns, pin, id, ticket);
         let map = q.map;
         drop(q);
         loop {
-            let woken = sleep(&map, ticket.slot)?;
+            let woken = waiting.sleep(&map)?;
             let mut q = match lock(ns, pin, id) {
                 Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
                 other => other?,

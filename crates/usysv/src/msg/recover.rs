@@ -106,12 +106,12 @@ impl Locked<'_> {
                 let owner = h.op_waiter.load(Relaxed);
                 h.lspid.store(h.op_pid.load(Relaxed), Relaxed);
                 h.stime.store(h.op_time.load(Relaxed), Relaxed);
-                if let Ok(waiter) = self.waiter(owner) {
-                    if self.mark_handed(slot, owner).is_ok() {
-                        self.stamp_receive(waiter.pid.load(Relaxed), h.op_time.load(Relaxed));
-                        waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
-                        waiter.news.store(GOT, Relaxed);
-                    }
+                if let Ok(waiter) = self.waiter(owner)
+                    && self.mark_handed(slot, owner).is_ok()
+                {
+                    self.stamp_receive(waiter.pid.load(Relaxed), h.op_time.load(Relaxed));
+                    waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
+                    waiter.news.store(GOT, Relaxed);
                 }
             }
             SET => self.redo_set(),

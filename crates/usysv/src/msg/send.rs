@@ -2,7 +2,7 @@
 
 use super::layout::{self, HANDED, MESSAGE, NIL};
 use super::recover::{HAND_OVER, SEND};
-use super::wait::{GOT, TOO_BIG, Ticket, Woken, sleep};
+use super::wait::{GOT, TOO_BIG, Waiting, Woken};
 use super::{Locked, Wakes, lock};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
@@ -32,18 +32,16 @@ pub(crate) unsafe fn send(
     source: Source,
     msgflg: i32,
 ) -> Result<()> {
-    let mut ticket: Option<Ticket> = None;
+    let mut source = source;
+    let mut kept: Option<Kept> = None;
     loop {
         // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
         let mut q = lock(ns, pin, id)?;
-        if let Some(old) = ticket.take() {
-            q.dismiss(&old)?;
-        }
         if !Creds::current().may(&q.owned(), 0o222) {
             return Err(Errno::EACCES);
         }
         if q.fits(source.len as u64) {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller's promise, or the copy that is kept.
             let handed = q.with_repair(|q| unsafe { q.send_now(&source) })?;
             let (wakes, map) = (core::mem::replace(&mut q.wakes, Wakes::none()), q.map);
             drop(q);
@@ -55,16 +53,51 @@ pub(crate) unsafe fn send(
         if msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::EAGAIN);
         }
-        let waiting = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
+        if kept.is_none() {
+            // What is sent is what the text was at the call, whatever becomes of it meanwhile.
+            // SAFETY: the caller's promise.
+            let copy = unsafe { Kept::copy(&source)? };
+            source.text = copy.at;
+            kept = Some(copy);
+        }
+        let ticket = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
+        let waiting = Waiting::new(ns, pin, id, ticket);
         let map = q.map;
         drop(q);
-        if sleep(&map, waiting.slot)? == Woken::Signal {
-            if let Ok(mut q) = lock(ns, pin, id) {
-                q.dismiss(&waiting)?;
-            }
+        let woken = waiting.sleep(&map)?;
+        let mut q = match lock(ns, pin, id) {
+            Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
+            other => other?,
+        };
+        q.dismiss(&ticket)?;
+        if woken == Woken::Signal {
             return Err(Errno::EINTR);
         }
-        ticket = Some(waiting);
+    }
+}
+
+/// A copy of a text, for a sender that waits. One that leaves by `longjmp` leaks it.
+struct Kept {
+    at: *mut u8,
+    len: usize,
+}
+
+impl Kept {
+    /// # Safety
+    /// The source's text can be read.
+    #[allow(unsafe_code)]
+    unsafe fn copy(source: &Source) -> Result<Kept> {
+        let len = source.len.max(1);
+        let at = crate::sys::private_memory(len)?;
+        // SAFETY: the caller's promise, and fresh memory of that size.
+        unsafe { at.copy_from_nonoverlapping(source.text, source.len) };
+        Ok(Kept { at, len })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        crate::sys::unmap(self.at, self.len);
     }
 }
 
@@ -72,10 +105,11 @@ pub(crate) unsafe fn send(
 fn check_handed(ns: &Namespace, pin: &Pin<'_>, id: i32, owner: u32) -> Result<()> {
     let waiter = layout::waiter(&pin.map(), owner)?;
     let (pid, tid) = (waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
-    if waiter.news.load(Relaxed) == GOT && !crate::liveness::thread_lives(pid, tid) {
-        if let Ok(mut q) = lock(ns, pin, id) {
-            q.with_repair(Locked::bury_dead)?;
-        }
+    if waiter.news.load(Relaxed) == GOT
+        && !crate::liveness::thread_lives(pid, tid)
+        && let Ok(mut q) = lock(ns, pin, id)
+    {
+        q.with_repair(Locked::bury_dead)?;
     }
     Ok(())
 }
@@ -98,10 +132,10 @@ impl Locked<'_> {
         slot.mtype.store(source.mtype as u64, Relaxed);
         slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
         crashpoint!("msg.send.filled");
-        if self.h.receivers.load(Relaxed) != 0 {
-            if let Some(owner) = self.hand_over(index, source)? {
-                return Ok(Some(owner));
-            }
+        if self.h.receivers.load(Relaxed) != 0
+            && let Some(owner) = self.hand_over(index, source)?
+        {
+            return Ok(Some(owner));
         }
         self.begin(index, NIL)?;
         crashpoint!("msg.send.before_commit");
@@ -124,12 +158,15 @@ impl Locked<'_> {
                 continue;
             }
             self.begin(index, owner)?;
+            let waiter = self.waiter(owner)?;
+            waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
+            waiter.old_rtime.store(self.h.rtime.load(Relaxed), Relaxed);
             crashpoint!("msg.hand.before_commit");
             self.commit(HAND_OVER);
             crashpoint!("msg.hand.after_commit");
             self.mark_handed(index, owner)?;
             self.stamp_send();
-            let pid = self.waiter(owner)?.pid.load(Relaxed);
+            let pid = waiter.pid.load(Relaxed);
             self.stamp_receive(pid, self.h.op_time.load(Relaxed));
             crashpoint!("msg.hand.stamped");
             self.tell(owner, GOT)?;

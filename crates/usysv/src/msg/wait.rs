@@ -24,10 +24,13 @@ use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
 use crate::errno::{Errno, Result};
+use crate::handle::Pin;
 use crate::liveness;
 use crate::map::Map;
+use crate::namespace::Namespace;
 use crate::sys;
-use core::sync::atomic::{AtomicU32, Ordering::*};
+use crate::tls;
+use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence};
 
 pub(super) const GOT: u32 = 1;
 pub(super) const TOO_BIG: u32 = 2;
@@ -114,12 +117,72 @@ pub(super) enum Woken {
     Signal,
 }
 
-/// Sleeps until there is news, a signal handler ran, or it is time to look.
-pub(super) fn sleep(map: &Map, slot: u32) -> Result<Woken> {
-    let waiter = layout::waiter(map, slot)?;
-    match sys::futex_wait(&waiter.news, 0, BEAT_NS) {
-        Err(Errno::EINTR) => Ok(Woken::Signal),
-        _ => Ok(Woken::News),
+/// A call that is about to sleep, known to its thread: a signal handler ends the wait before it
+/// begins, as the kernel takes a sleeper out of the line before it runs the handler.
+pub(super) struct Waiting<'a> {
+    ns: &'a Namespace,
+    pin: &'a Pin<'a>,
+    id: i32,
+    ticket: Ticket,
+    handled: u32,
+}
+
+impl<'a> Waiting<'a> {
+    /// From here on handlers count. Under the lock, which holds them off.
+    pub fn new(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32, ticket: Ticket) -> Waiting<'a> {
+        let handled = tls::block().handled.load(Relaxed);
+        Waiting {
+            ns,
+            pin,
+            id,
+            ticket,
+            handled,
+        }
+    }
+
+    /// Sleeps until there is news, a signal handler ran, or it is time to look.
+    pub fn sleep(&self, map: &Map) -> Result<Woken> {
+        let waiter = layout::waiter(map, self.ticket.slot)?;
+        let block = tls::block();
+        let outer = block
+            .waiting
+            .swap(core::ptr::from_ref(self) as usize, Relaxed);
+        compiler_fence(SeqCst);
+        let slept = if block.handled.load(Relaxed) == self.handled {
+            sys::futex_wait(&waiter.news, 0, BEAT_NS)
+        } else {
+            Err(Errno::EINTR)
+        };
+        compiler_fence(SeqCst);
+        block.waiting.store(outer, Relaxed);
+        if slept == Err(Errno::EINTR) || block.handled.load(Relaxed) != self.handled {
+            return Ok(Woken::Signal);
+        }
+        Ok(Woken::News)
+    }
+
+    /// Takes the waiter out of the line; a message that it was handed goes back.
+    fn withdraw(&self) -> Result<()> {
+        let mut q = super::lock(self.ns, self.pin, self.id)?;
+        q.with_repair(|q| {
+            if q.news(&self.ticket)? == GOT {
+                q.take_from(self.ticket.slot)?;
+            }
+            q.dismiss(&self.ticket)
+        })
+    }
+}
+
+/// A signal handler of the program is about to run in this thread: a call that sleeps here has
+/// been interrupted. The handler may use the queue, or leave the call by `longjmp`.
+#[allow(unsafe_code)]
+pub fn interrupted() {
+    let at = tls::block().waiting.swap(0, Relaxed) as *const Waiting<'static>;
+    // SAFETY: `sleep` of this very thread stored it and is still on the stack below us, since it
+    // stores the outer value back before it returns, and this takes it away at the first handler.
+    if let Some(waiting) = unsafe { at.as_ref() } {
+        // A queue that is gone, or cannot be repaired, keeps nobody in line.
+        let _ = waiting.withdraw();
     }
 }
 
@@ -188,7 +251,7 @@ impl Locked<'_> {
     }
 
     /// The ends of the line that a waiter belongs in, and the count of its kind.
-    fn line<'s>(&'s self, index: u32) -> Result<([&'s AtomicU32; 2], &'s AtomicU32)> {
+    fn line(&self, index: u32) -> Result<([&AtomicU32; 2], &AtomicU32)> {
         let slot = self.slot(index)?;
         if slot.state.load(Relaxed) == SENDER {
             return Ok(([&self.h.sender_head, &self.h.sender_tail], &self.h.senders));
@@ -342,6 +405,12 @@ impl Locked<'_> {
         let message = waiter.message.load(Relaxed);
         if self.slot(message)?.state.load(Relaxed) == HANDED {
             waiter.news.store(AGAIN, Relaxed);
+            if self.h.lrpid.load(Relaxed) == waiter.pid.load(Relaxed) {
+                self.stamp_receive(
+                    waiter.old_lrpid.load(Relaxed),
+                    waiter.old_rtime.load(Relaxed),
+                );
+            }
             self.put_back(message)?;
             self.serve_receivers()?;
         }
