@@ -330,7 +330,9 @@ impl Backend for Engine {
     }
 
     fn msg_limits(&self) -> Result<(MsgInfo, i32)> {
-        let (_, highest) = self.usage(|_| {})?;
+        let mut highest = 0;
+        self.ns
+            .each_index(Kind::Msg, |index| highest = index as i32)?;
         let limits = self.ns.limits();
         let info = MsgInfo {
             msgpool: 512_000,
@@ -360,13 +362,18 @@ impl Backend for Engine {
         if index < 0 {
             return Err(Errno::EINVAL);
         }
-        let (identity, fd) = self.ns.open_index(Kind::Msg, index_of(index))?;
-        let pin = self.table.pin(identity.id);
-        let pin = pin.map_or_else(|| self.keep(&identity, &fd), Ok)?;
-        let mut q = msg::lock(&self.ns, &pin, identity.id).map_err(|_| Errno::EINVAL)?;
+        let mapped = self.table.pin_index(index_of(index));
+        let pin = match mapped.filter(|pin| !msg::is_removed(pin)) {
+            Some(pin) => pin,
+            None => {
+                let (identity, fd) = self.ns.open_index(Kind::Msg, index_of(index))?;
+                self.keep(&identity, &fd)?
+            }
+        };
+        let mut q = msg::lock(&self.ns, &pin, pin.id()).map_err(|_| Errno::EINVAL)?;
         if !any && !Creds::current().may(&q.creds_owner(), 0o444) {
             return Err(Errno::EACCES);
         }
-        Ok((identity.id, q.status()?))
+        Ok((pin.id(), q.status()?))
     }
 }

@@ -89,6 +89,13 @@ impl Table {
         None
     }
 
+    /// A pin on whatever is mapped at this index.
+    pub fn pin_index(&self, index: u32) -> Option<Pin<'_>> {
+        let at = self.place(index)?.load(Acquire);
+        // SAFETY: as in `pin`.
+        self.pin(unsafe { at.as_ref() }?.id.load(Relaxed))
+    }
+
     /// Keeps a new mapping of the object `id` and pins it; a handle that is there already wins.
     pub fn insert(&self, id: i32, fd: &Fd, map: Map) -> Result<Pin<'_>> {
         let st = sys::fstat(fd)?;
@@ -218,6 +225,11 @@ impl Pin<'_> {
         let (base, len) = &self.handle.maps[last];
         // SAFETY: `push` stored the parts before it counted them, and the pin keeps the mapping.
         unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed)) }
+    }
+
+    /// The object's id.
+    pub fn id(&self) -> i32 {
+        self.handle.id.load(Relaxed)
     }
 
     /// Device and inode of the file.

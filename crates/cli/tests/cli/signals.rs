@@ -2,6 +2,7 @@
 
 use crate::program::{finish, usysv};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
@@ -18,7 +19,9 @@ impl Wrapped {
     fn start(script: &str) -> Wrapped {
         let script = format!("{script}\necho $USYSV_NS\nwhile :; do sleep 0.05; done");
         let mut command = usysv(&["run", "--private", "--", "sh", "-c", &script]);
-        let mut wrapper = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        // A process group of its own is not orphaned while we live: only then does ^Z stop it.
+        command.stdout(Stdio::piped()).process_group(0);
+        let mut wrapper = command.spawn().expect("it starts");
         let mut output = BufReader::new(wrapper.stdout.take().expect("piped"));
         let mut namespace = String::new();
         output.read_line(&mut namespace).expect("a line");
