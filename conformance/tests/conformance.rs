@@ -57,15 +57,6 @@ impl Oracle {
 /// that shows no difference any more fails.
 const DIFFERS: &[(&str, &[&str])] = &[
     (
-        "an object's file lets nobody in whom its mode keeps out, not even to look",
-        &[
-            "stat_any_at_index_needs_no_permission",
-            "stat_without_permission_ignores_the_pointer",
-            "table_shows_everybodys_queues",
-            "usage_counts_what_other_users_have",
-        ],
-    ),
-    (
         "a namespace is a path: after chroot only queues that are already open work",
         &["changing_root_changes_nothing"],
     ),
