@@ -3,7 +3,7 @@
 //! empty. All derived; under the queue's lock.
 
 use super::Locked;
-use super::layout::{self, Area, Word};
+use super::layout::{self, Area, NIL, Word};
 use crate::errno::{Errno, Result};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -46,13 +46,19 @@ impl Locked<'_> {
 
     /// The first message of the lowest type. The queue is indexed.
     pub(super) fn lowest(&mut self) -> Result<u32> {
-        self.keep_heap(BY_TYPE)?;
-        Ok(self.entry(BY_TYPE, 0)?.load(Relaxed))
+        match self.keep_heap(BY_TYPE) {
+            Ok(()) => Ok(self.entry(BY_TYPE, 0)?.load(Relaxed)),
+            Err(Errno::ENOMEM) => self.least(BY_TYPE, NIL)?.ok_or(Errno::EIO),
+            Err(e) => Err(e),
+        }
     }
 
     /// The first message that is not of the type of the queue's first. The queue is indexed.
     pub(super) fn second(&mut self) -> Result<Option<u32>> {
-        self.keep_heap(BY_ORDER)?;
+        match self.keep_heap(BY_ORDER) {
+            Err(Errno::ENOMEM) => return self.least(BY_ORDER, self.h.head.load(Relaxed)),
+            other => other?,
+        }
         let entries = self.entries(BY_ORDER).unwrap_or(0);
         let mut best: Option<(u64, u32)> = None;
         for place in 1..entries.min(3) {
@@ -65,12 +71,26 @@ impl Locked<'_> {
         Ok(best.map(|(_, slot)| slot))
     }
 
+    /// What a heap would tell, but for one slot, by looking at every type: there is no memory for it.
+    #[cold]
+    fn least(&mut self, heap: usize, but: u32) -> Result<Option<u32>> {
+        let mut best: Option<(u64, u32)> = None;
+        self.each_leader(|q, slot| {
+            let key = q.key(heap, slot)?;
+            if slot != but && best.is_none_or(|(least, _)| key < least) {
+                best = Some((key, slot));
+            }
+            Ok(())
+        })?;
+        Ok(best.map(|(_, slot)| slot))
+    }
+
     /// Makes the heap if it is not kept, from the list of messages.
     fn keep_heap(&mut self, heap: usize) -> Result<()> {
         if self.entries(heap).is_some() {
             return Ok(());
         }
-        let level = self.h.extents.load(Relaxed) as usize - 1;
+        let level = (self.h.extents.load(Relaxed) as usize).clamp(1, 18) - 1;
         if self.entries(1 - heap).is_none() {
             self.h.heap_level.store(level as u32, Relaxed);
         }
@@ -97,7 +117,15 @@ impl Locked<'_> {
         for heap in [BY_TYPE, BY_ORDER] {
             if let Some(entries) = self.entries(heap) {
                 if entries >= layout::capacity((self.h.heap_level.load(Relaxed) as usize).min(17)) {
-                    return self.move_heaps();
+                    return match self.move_heaps() {
+                        // Called after a commit: without memory there are no heaps, for now.
+                        Err(Errno::ENOMEM) => {
+                            self.h.heaps[BY_TYPE].store(0, Relaxed);
+                            self.h.heaps[BY_ORDER].store(0, Relaxed);
+                            Ok(())
+                        }
+                        other => other,
+                    };
                 }
                 self.heap_push(heap, slot)?;
             }
@@ -107,7 +135,7 @@ impl Locked<'_> {
 
     /// There are more types than the heaps' extent has room for: make them anew in the last one.
     fn move_heaps(&mut self) -> Result<()> {
-        let level = self.h.extents.load(Relaxed) - 1;
+        let level = self.h.extents.load(Relaxed).clamp(1, 18) - 1;
         self.h.heap_level.store(level, Relaxed);
         for heap in [BY_TYPE, BY_ORDER] {
             if self.entries(heap).is_some() {

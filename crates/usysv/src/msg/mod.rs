@@ -79,10 +79,11 @@ pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<L
     if h.object.id() != id {
         return Err(Errno::EIO);
     }
-    if h.extents.load(Relaxed) as usize > layout::extents_in(map.len()) {
+    let extents = h.extents.load(Relaxed) as usize;
+    if extents > layout::extents_in(map.len()) && layout::file_len(extents).is_ok() {
         q.remap()?;
     }
-    if left == Left::Ruins {
+    if left == Left::Ruins || !q.is_sane() {
         q.recover()?;
     }
     Ok(q)
@@ -117,11 +118,30 @@ impl Locked<'_> {
     fn with_repair<T>(&mut self, mut f: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         match f(self) {
             Err(Errno::EIO) => {
+                // What was committed happened, and the journal ends it: never twice.
+                let happened = self.h.op.load(Relaxed) != recover::IDLE;
                 self.recover()?;
-                f(self)
+                if happened { Err(Errno::EIO) } else { f(self) }
             }
             other => other,
         }
+    }
+
+    /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
+    #[inline]
+    fn is_sane(&self) -> bool {
+        let h = self.h;
+        let extents = h.extents.load(Relaxed) as usize;
+        let slots = h.slots.load(Relaxed);
+        (1..=layout::extents_in(self.map.len())).contains(&extents)
+            && slots <= h.slots_backed.load(Relaxed)
+            && h.slots_backed.load(Relaxed) <= layout::capacity(extents - 1)
+            && h.blocks.load(Relaxed) <= h.blocks_backed.load(Relaxed)
+            && h.blocks_backed.load(Relaxed) <= layout::capacity(extents - 1)
+            && h.receivers.load(Relaxed) <= slots
+            && h.senders.load(Relaxed) <= slots
+            && h.qnum.load(Relaxed) <= u64::from(slots)
+            && h.types.load(Relaxed) <= slots
     }
 
     fn owned(&self) -> crate::creds::Owned {

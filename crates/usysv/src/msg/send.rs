@@ -152,7 +152,10 @@ impl Locked<'_> {
 
     /// Gives a filled slot to the first receiver in line that takes it.
     fn hand_over(&mut self, index: u32, source: &Source) -> Result<Option<u32>> {
-        while let Some(owner) = self.receiver_for(source.mtype)? {
+        for _ in 0..=self.h.receivers.load(Relaxed) {
+            let Some(owner) = self.receiver_for(source.mtype)? else {
+                return Ok(None);
+            };
             if source.len > self.slot(owner)?.len.load(Relaxed) as usize {
                 self.tell(owner, TOO_BIG)?;
                 continue;
@@ -177,7 +180,7 @@ impl Locked<'_> {
             self.done();
             return Ok(Some(owner));
         }
-        Ok(None)
+        Err(Errno::EIO)
     }
 
     /// The slots' part of a hand-over.

@@ -194,7 +194,7 @@ impl Locked<'_> {
         let thread = crate::process::thread()?;
         let (slot, waiter) = (self.slot(index)?, layout::waiter(&self.map, index)?);
         let number = self.h.next_seq.load(Relaxed);
-        self.h.next_seq.store(number + 1, Relaxed);
+        self.h.next_seq.store(number.wrapping_add(1), Relaxed);
         slot.len.store(len, Relaxed);
         slot.mtype.store(want.mtype as u64, Relaxed);
         slot.seq.store(number, Relaxed);
@@ -229,7 +229,10 @@ impl Locked<'_> {
 
     /// Our waiter's news, after a sleep. EIDRM: the slot is not ours any more.
     pub(super) fn news(&self, ticket: &Ticket) -> Result<u32> {
-        let slot = self.slot(ticket.slot)?;
+        // A handler gave the slot back, and an empty queue then shrank.
+        let Ok(slot) = self.slot(ticket.slot) else {
+            return Ok(AGAIN);
+        };
         let ours = matches!(slot.state.load(Relaxed), RECEIVER | SENDER);
         if !ours || slot.seq.load(Relaxed) != ticket.number {
             return Ok(AGAIN);
@@ -239,7 +242,9 @@ impl Locked<'_> {
 
     /// Ends our waiter, wherever it stands.
     pub(super) fn dismiss(&mut self, ticket: &Ticket) -> Result<()> {
-        let slot = self.slot(ticket.slot)?;
+        let Ok(slot) = self.slot(ticket.slot) else {
+            return Ok(());
+        };
         let ours = matches!(slot.state.load(Relaxed), RECEIVER | SENDER);
         if ours && slot.seq.load(Relaxed) == ticket.number {
             if self.waiter(ticket.slot)?.news.load(Relaxed) == 0 {
@@ -282,6 +287,9 @@ impl Locked<'_> {
         let slot = self.slot(index)?;
         let ([head, tail], count) = self.line(index)?;
         let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
+        if prev == NIL && head.load(Relaxed) != index {
+            return Err(Errno::EIO);
+        }
         match prev {
             NIL => head.store(next, Relaxed),
             _ => self.slot(prev)?.next.store(next, Relaxed),
