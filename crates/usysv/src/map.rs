@@ -92,16 +92,15 @@ impl Map {
     }
 
     /// Makes sure that the file has memory there: a full file system is an error here and would be
-    /// SIGBUS at the first touch.
-    pub fn populate(&self, offset: usize, len: usize) -> Result<()> {
+    /// SIGBUS at the first touch. False: the kernel cannot (before Linux 5.14).
+    pub fn populate(&self, offset: usize, len: usize) -> Result<bool> {
         const MADV_POPULATE_WRITE: i32 = 23;
         self.range(offset, len)?;
         // SAFETY: a range inside the mapping.
         let at = unsafe { self.base.add(offset) };
         match sys::madvise(at, len, MADV_POPULATE_WRITE) {
-            Ok(()) => Ok(()),
-            // Before Linux 5.14: touch and hope.
-            Err(Errno::EINVAL) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(Errno::EINVAL) => Ok(false),
             Err(_) => Err(Errno::ENOMEM),
         }
     }

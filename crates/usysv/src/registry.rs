@@ -313,12 +313,14 @@ impl Names<'_> {
     fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd) -> Result<Created> {
         let places = self.places(plan.kind);
         sys::ftruncate(&fd, plan.len as u64)?;
-        sys::fallocate(&fd, plan.backed as u64)?;
         if sys::fstat(&fd)?.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
             sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
         }
         let map = Map::of(&fd, plan.len, true)?;
         let created = (|| {
+            if !map.populate(0, plan.backed).map_err(|_| Errno::ENOSPC)? {
+                sys::fallocate(&fd, plan.backed as u64)?;
+            }
             (plan.fill)(&map)?;
             let object: &Object = map.at(0)?;
             crashpoint!("create.formed");
@@ -388,7 +390,7 @@ impl Names<'_> {
     /// A file of the caller's own: leftovers of a killed creator of the same user are its to remove.
     fn part_path(&self, plan: &Plan<'_>) -> Result<Path> {
         let mut path = self.ns.file(&[plan.kind.name(), b".part."])?;
-        path.push(Digits::decimal(u64::from(sys::geteuid())).as_bytes())?;
+        path.push(Digits::decimal(u64::from(plan.owned.cuid)).as_bytes())?;
         Ok(path)
     }
 

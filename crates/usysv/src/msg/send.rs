@@ -10,7 +10,7 @@ use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{AtomicPtr, Ordering::*};
 
 /// A message to send: its type, and readable text.
 #[derive(Clone, Copy)]
@@ -82,14 +82,25 @@ struct Kept {
     len: usize,
 }
 
+/// Room for a text of the default `msgmax`, kept for the next sender that waits; or null.
+static SPARE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+const SPARE_LEN: usize = 8192;
+
 impl Kept {
     /// # Safety
     /// The source's text can be read.
     #[allow(unsafe_code)]
     unsafe fn copy(source: &Source) -> Result<Kept> {
-        let len = source.len.max(1);
-        let at = crate::sys::private_memory(len)?;
-        // SAFETY: the caller's promise, and fresh memory of that size.
+        let len = source.len.max(SPARE_LEN);
+        let spare = match len {
+            SPARE_LEN => SPARE.swap(core::ptr::null_mut(), Acquire),
+            _ => core::ptr::null_mut(),
+        };
+        let at = match spare.is_null() {
+            true => crate::sys::private_memory(len)?,
+            false => spare,
+        };
+        // SAFETY: the caller's promise, and memory of at least that size, which is ours alone.
         unsafe { at.copy_from_nonoverlapping(source.text, source.len) };
         Ok(Kept { at, len })
     }
@@ -97,7 +108,14 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        crate::sys::unmap(self.at, self.len);
+        let none = core::ptr::null_mut();
+        if self.len != SPARE_LEN
+            || SPARE
+                .compare_exchange(none, self.at, Release, Relaxed)
+                .is_err()
+        {
+            crate::sys::unmap(self.at, self.len);
+        }
     }
 }
 

@@ -250,6 +250,7 @@ impl Locked<'_> {
         let start = layout::array(k, area)?;
         self.map
             .populate(start, (entries * 4).next_multiple_of(PAGE))
+            .map(drop)
     }
 
     /// Gives the memory of an empty queue back, unless it is little and was needed just now.
