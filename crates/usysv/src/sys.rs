@@ -418,3 +418,26 @@ pub(crate) fn usable_directory(path: &[u8]) -> bool {
 pub(crate) fn has_proc() -> bool {
     lstat(c"/proc/self").is_ok()
 }
+
+/// Nanoseconds of the monotonic clock, from the vDSO.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: room for one timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// The CPU that this thread runs on, which may change at once.
+#[inline]
+pub(crate) fn cpu() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::sched_getcpu() as u32 }
+}
+
+/// Whether a receiver may look for a while before it sleeps: unless `USYSV_SPIN` is 0.
+pub(crate) fn spins() -> bool {
+    env(c"USYSV_SPIN").is_none_or(|value| value.to_bytes() != b"0")
+}

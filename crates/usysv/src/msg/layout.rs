@@ -60,6 +60,8 @@ pub(super) struct Slot {
 pub(super) struct Waiter {
     /// The futex it sleeps on: 0 while there is no news.
     pub news: AtomicU32,
+    /// 1 while it sleeps, or is about to: who brings news wakes it. 0: it is awake and looks.
+    pub asleep: AtomicU32,
     /// The message that it was handed.
     pub message: AtomicU32,
     pub pid: AtomicU32,
@@ -102,6 +104,8 @@ pub(super) struct Header {
     /// Slots and blocks below these have memory.
     pub slots_backed: AtomicU32,
     pub blocks_backed: AtomicU32,
+    /// The CPU of the last sender, plus one.
+    pub sender_cpu: AtomicU32,
     /// When memory was last added, in seconds since the epoch.
     pub grown: AtomicU64,
     // Derived.

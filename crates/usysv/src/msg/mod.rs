@@ -45,7 +45,7 @@ use crate::map::Map;
 use crate::namespace::Namespace;
 use crate::object::{Kind, LIVE, index_of};
 use crate::sys;
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{Ordering::*, fence};
 use layout::{Header, NIL};
 
 /// A queue, locked. Unlocks itself.
@@ -204,5 +204,9 @@ impl Wakes {
 
 /// Wakes whoever sleeps in this slot. It may be another's by now: then nobody, or in vain.
 fn wake(map: &Map, slot: u32) -> bool {
-    layout::waiter(map, slot).is_ok_and(|waiter| sys::futex_wake(&waiter.news, 1) != 0)
+    // Pairs with the fence in `Waiting::sleep`: it sees the news, or we see it asleep.
+    fence(SeqCst);
+    layout::waiter(map, slot).is_ok_and(|waiter| {
+        waiter.asleep.load(Relaxed) == 0 || sys::futex_wake(&waiter.news, 1) != 0
+    })
 }

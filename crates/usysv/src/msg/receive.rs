@@ -11,6 +11,7 @@ use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
+use crate::sys;
 use core::sync::atomic::Ordering::*;
 
 /// Where a message goes. Called under the lock with the type and the number of bytes of text; says
@@ -68,7 +69,8 @@ pub(crate) unsafe fn receive(
             want.size.min(u32::MAX as usize) as u32
         };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
-        let waiting = Waiting::new(ns, pin, id, ticket);
+        let spins = sys::spins() && q.h.sender_cpu.load(Relaxed) != sys::cpu() + 1;
+        let waiting = Waiting::new(ns, pin, id, ticket, spins);
         let map = q.map;
         drop(q);
         loop {

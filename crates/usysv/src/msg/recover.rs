@@ -54,6 +54,7 @@ impl Locked<'_> {
         let h = self.h;
         h.lspid.store(h.op_pid.load(Relaxed), Relaxed);
         h.stime.store(h.op_time.load(Relaxed), Relaxed);
+        h.sender_cpu.store(sys::cpu() + 1, Relaxed);
         h.next_seq
             .store(h.next_seq.load(Relaxed).wrapping_add(1), Relaxed);
     }

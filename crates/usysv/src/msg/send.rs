@@ -61,7 +61,7 @@ pub(crate) unsafe fn send(
             kept = Some(copy);
         }
         let ticket = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
-        let waiting = Waiting::new(ns, pin, id, ticket);
+        let waiting = Waiting::new(ns, pin, id, ticket, false);
         let map = q.map;
         drop(q);
         let woken = waiting.sleep(&map)?;

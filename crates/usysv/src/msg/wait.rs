@@ -30,13 +30,15 @@ use crate::map::Map;
 use crate::namespace::Namespace;
 use crate::sys;
 use crate::tls;
-use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence};
+use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence, fence};
 
 pub(super) const GOT: u32 = 1;
 pub(super) const TOO_BIG: u32 = 2;
 pub(super) const AGAIN: u32 = 3;
 pub(super) const GONE: u32 = 4;
 
+/// How long a receiver looks before it sleeps.
+const SPIN_NS: u64 = 20_000;
 /// How long a sleeper sleeps before it looks for itself.
 const BEAT_NS: u64 = 500_000_000;
 /// A message that was handed over this long ago is looked after.
@@ -125,11 +127,38 @@ pub(super) struct Waiting<'a> {
     id: i32,
     ticket: Ticket,
     handled: u32,
+    spins: bool,
+}
+
+/// Looks for news for as long as a sleep and a wake across CPUs would cost. The caller knows that
+/// the other side runs on another CPU.
+fn news_came(waiter: &layout::Waiter, spins: bool, block: &tls::Block, handled: u32) -> bool {
+    if !spins {
+        return false;
+    }
+    let until = sys::monotonic_ns() + SPIN_NS;
+    loop {
+        for _ in 0..16 {
+            if waiter.news.load(Acquire) != 0 {
+                return block.handled.load(Relaxed) == handled;
+            }
+            core::hint::spin_loop();
+        }
+        if block.handled.load(Relaxed) != handled || sys::monotonic_ns() > until {
+            return false;
+        }
+    }
 }
 
 impl<'a> Waiting<'a> {
     /// From here on handlers count. Under the lock, which holds them off.
-    pub fn new(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32, ticket: Ticket) -> Waiting<'a> {
+    pub fn new(
+        ns: &'a Namespace,
+        pin: &'a Pin<'a>,
+        id: i32,
+        ticket: Ticket,
+        spins: bool,
+    ) -> Waiting<'a> {
         let handled = tls::block().handled.load(Relaxed);
         Waiting {
             ns,
@@ -137,6 +166,7 @@ impl<'a> Waiting<'a> {
             id,
             ticket,
             handled,
+            spins,
         }
     }
 
@@ -148,6 +178,13 @@ impl<'a> Waiting<'a> {
             .waiting
             .swap(core::ptr::from_ref(self) as usize, Relaxed);
         compiler_fence(SeqCst);
+        if news_came(waiter, self.spins, block, self.handled) {
+            compiler_fence(SeqCst);
+            block.waiting.store(outer, Relaxed);
+            return Ok(Woken::News);
+        }
+        waiter.asleep.store(1, SeqCst);
+        fence(SeqCst);
         let slept = if block.handled.load(Relaxed) == self.handled {
             sys::futex_wait(&waiter.news, 0, BEAT_NS)
         } else {
@@ -203,6 +240,7 @@ impl Locked<'_> {
         waiter.pid.store(thread.pid.load(Relaxed), Relaxed);
         waiter.tid.store(thread.tid.load(Relaxed), Relaxed);
         waiter.since.store(sys::time() as u64, Relaxed);
+        waiter.asleep.store(0, Relaxed);
         waiter.news.store(0, Relaxed);
         slot.state.store(state, Release);
         self.line_up(index)?;
