@@ -23,6 +23,7 @@ use super::Locked;
 use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
+use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::liveness;
@@ -183,7 +184,12 @@ impl<'a> Waiting<'a> {
             block.waiting.store(outer, Relaxed);
             return Ok(Woken::News);
         }
-        waiter.asleep.store(1, SeqCst);
+        // In a section: a handler gives the slot back, and then it is not ours to write to.
+        critical::enter();
+        if block.handled.load(Relaxed) == self.handled {
+            waiter.asleep.store(1, SeqCst);
+        }
+        critical::leave();
         fence(SeqCst);
         let slept = if block.handled.load(Relaxed) == self.handled {
             sys::futex_wait(&waiter.news, 0, BEAT_NS)
