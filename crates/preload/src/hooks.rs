@@ -65,17 +65,6 @@ fn make() -> Result<&'static Engine> {
     Err(Errno::ENOMEM)
 }
 
-/// A limit that has a file in `/proc/sys/kernel`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// `msgmax`.
-    Msgmax,
-    /// `msgmnb`.
-    Msgmnb,
-    /// `msgmni`.
-    Msgmni,
-}
-
 /// Show `visit` every queue of the namespace, in order of index, whatever its permissions (as
 /// `/proc/sysvipc/msg` does). False: there is no namespace, the kernel's file is the answer.
 pub fn msg_queues(visit: &mut dyn FnMut(i32, &MsqidDs)) -> bool {
@@ -84,24 +73,33 @@ pub fn msg_queues(visit: &mut dyn FnMut(i32, &MsqidDs)) -> bool {
     each.is_ok()
 }
 
-impl Limit {
-    fn name(self) -> &'static str {
-        match self {
-            Limit::Msgmax => "msgmax",
-            Limit::Msgmnb => "msgmnb",
-            Limit::Msgmni => "msgmni",
-        }
+/// What a limit's file holds.
+pub struct LimitText {
+    bytes: [u8; 128],
+    len: usize,
+}
+
+impl LimitText {
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..self.len).unwrap_or(&[]);
+        core::str::from_utf8(text).unwrap_or("")
     }
 }
 
-/// The limit's present value. `None`: there is no namespace, the kernel's file is the answer.
-pub fn limit_value(limit: Limit) -> Option<u64> {
-    let limits = engine().ok()?.namespace().limits();
-    Some(match limit {
-        Limit::Msgmax => limits.msgmax,
-        Limit::Msgmnb => limits.msgmnb,
-        Limit::Msgmni => limits.msgmni,
+/// What the limit's file in `/proc/sys/kernel` holds now. `None`: there is no namespace, the
+/// kernel's file is the answer.
+pub fn limit_text(file: &str) -> Option<LimitText> {
+    let mut text = LimitText {
+        bytes: [0; 128],
+        len: 0,
+    };
+    let ns = engine().ok()?.namespace();
+    ns.with_limit_text(file, |bytes| {
+        text.len = bytes.len().min(text.bytes.len());
+        text.bytes[..text.len].copy_from_slice(&bytes[..text.len]);
     })
+    .ok()?;
+    Some(text)
 }
 
 /// Calls `visit` with the path of the text file that holds the limit, and returns its result.
@@ -109,18 +107,14 @@ pub fn limit_value(limit: Limit) -> Option<u64> {
 ///
 /// A program that writes the file leaves its number at the start of it and whatever was longer
 /// behind: the first line counts.
-pub fn limit_path(limit: Limit, visit: &mut dyn FnMut(&CStr) -> c_int) -> Option<c_int> {
-    engine()
-        .ok()?
-        .namespace()
-        .with_limit_path(limit.name(), visit)
-        .ok()
+pub fn limit_path(file: &str, visit: &mut dyn FnMut(&CStr) -> c_int) -> Option<c_int> {
+    engine().ok()?.namespace().with_limit_path(file, visit).ok()
 }
 
 /// A limit's file is about to be written by this process: for a while its text counts.
-pub fn limits_opened_for_write(limit: Limit) {
+pub fn limits_opened_for_write(file: &str) {
     if let Ok(engine) = engine() {
-        engine.namespace().limit_edited(limit.name());
+        engine.namespace().limit_edited(file);
     }
 }
 

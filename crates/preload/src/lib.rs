@@ -7,6 +7,7 @@
 
 mod creds;
 mod dlopen;
+mod edge;
 mod efault;
 #[cfg(debug_assertions)]
 mod for_tests;

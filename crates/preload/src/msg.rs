@@ -3,6 +3,7 @@
 //! Refuses nothing by itself but bad addresses, in the kernel's order of checks. `errno` is
 //! untouched on success.
 
+use crate::edge::{answer, give, take};
 use crate::efault::{readable, writable};
 use crate::hooks::engine;
 use core::ffi::{c_int, c_long, c_void};
@@ -10,27 +11,11 @@ use engine::abi::{
     IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_STAT,
     MSG_STAT_ANY, MsgInfo, MsqidDs,
 };
-use engine::{Backend, Errno, Result, sys};
+use engine::{Errno, Messages};
 use libc::{key_t, size_t, ssize_t};
 
 /// Bytes of `struct msgbuf` before the text.
 const TYPE: usize = size_of::<c_long>();
-
-/// Runs a call with `errno` kept, and set if it fails.
-#[inline]
-fn answer<T: From<i8>>(f: impl FnOnce() -> Result<T>) -> T {
-    let errno = sys::errno().get();
-    match f() {
-        Ok(value) => {
-            sys::errno().set(errno);
-            value
-        }
-        Err(e) => {
-            sys::errno().set(e.raw());
-            T::from(-1)
-        }
-    }
-}
 
 #[unsafe(no_mangle)]
 extern "C" fn msgget(key: key_t, msgflg: c_int) -> c_int {
@@ -104,11 +89,7 @@ unsafe extern "C" fn msgctl(msqid: c_int, cmd: c_int, buf: *mut c_void) -> c_int
         match cmd {
             IPC_RMID => engine()?.msg_remove(msqid).map(|()| 0),
             IPC_SET => {
-                if !readable(buf as usize, size_of::<MsqidDs>()) {
-                    return Err(Errno::EFAULT);
-                }
-                // SAFETY: `readable` has just said so, and any bytes are a MsqidDs.
-                let ds = unsafe { buf.cast::<MsqidDs>().read_unaligned() };
+                let ds: MsqidDs = take(buf)?;
                 engine()?.msg_set(msqid, &ds).map(|()| 0)
             }
             IPC_STAT => give(buf, engine()?.msg_stat(msqid)?, 0),
@@ -127,14 +108,4 @@ unsafe extern "C" fn msgctl(msqid: c_int, cmd: c_int, buf: *mut c_void) -> c_int
             _ => Err(Errno::EINVAL),
         }
     })
-}
-
-/// Writes a structure to the program's buffer.
-fn give<T: Copy>(buf: *mut c_void, value: T, ret: c_int) -> Result<c_int> {
-    if !writable(buf as usize, size_of::<T>()) {
-        return Err(Errno::EFAULT);
-    }
-    // SAFETY: `writable` has just said so; any address alignment is allowed.
-    unsafe { buf.cast::<T>().write_unaligned(value) };
-    Ok(ret)
 }

@@ -18,7 +18,7 @@
 //! none is passed on to a function that will not look at it either.
 
 use crate::efault;
-use crate::hooks::{self, Limit};
+use crate::hooks;
 use crate::next;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
@@ -31,20 +31,18 @@ use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TR
 enum Target {
     /// `/proc/sysvipc/msg`.
     Queues,
-    /// `/proc/sys/kernel/msgmax` and its like.
-    Limit(Limit),
+    /// `/proc/sys/kernel/msgmax` and its like, by name.
+    Limit(&'static str),
 }
 
 /// What all our paths begin with.
 const PREFIX: &[u8] = b"/proc/sys";
 
-/// What follows [`PREFIX`], with the terminating zero.
-const TARGETS: [(&[u8], Target); 4] = [
-    (b"vipc/msg\0", Target::Queues),
-    (b"/kernel/msgmax\0", Target::Limit(Limit::Msgmax)),
-    (b"/kernel/msgmnb\0", Target::Limit(Limit::Msgmnb)),
-    (b"/kernel/msgmni\0", Target::Limit(Limit::Msgmni)),
-];
+/// What follows [`PREFIX`] in the paths of tables and of limits, and the names there.
+const TABLES: &[u8] = b"vipc/";
+const LIMITS: &[u8] = b"/kernel/";
+const TABLE_NAMES: [(&str, Target); 1] = [("msg", Target::Queues)];
+const LIMIT_NAMES: [&str; 3] = ["msgmax", "msgmnb", "msgmni"];
 
 /// Which of our files `path` names. An unreadable path names none: the kernel has the errno.
 #[inline]
@@ -52,10 +50,27 @@ fn target(path: *const c_char) -> Option<Target> {
     if !has(path, 0, PREFIX) {
         return None;
     }
-    TARGETS
-        .iter()
-        .find(|(rest, _)| has(path, PREFIX.len(), rest))
-        .map(|&(_, target)| target)
+    target_behind(path, PREFIX.len())
+}
+
+#[cold]
+fn target_behind(path: *const c_char, skip: usize) -> Option<Target> {
+    if has(path, skip, TABLES) {
+        let ends = |name: &str| ends_with(path, skip + TABLES.len(), name);
+        let found = TABLE_NAMES.iter().find(|(name, _)| ends(name));
+        return found.map(|&(_, target)| target);
+    }
+    if has(path, skip, LIMITS) {
+        let ends = |name: &str| ends_with(path, skip + LIMITS.len(), name);
+        let found = LIMIT_NAMES.into_iter().find(|name| ends(name));
+        return found.map(Target::Limit);
+    }
+    None
+}
+
+/// Whether `name` and the terminating zero are all that follows.
+fn ends_with(path: *const c_char, skip: usize, name: &str) -> bool {
+    has(path, skip, name.as_bytes()) && has(path, skip + name.len(), b"\0")
 }
 
 /// Whether the bytes at `path + skip` are `expected`. Looks at no byte behind a difference, and
@@ -108,16 +123,16 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
         }),
         Target::Limit(limit) if writes(flags) => open_limit(limit, flags),
         Target::Limit(limit) => {
-            let value = hooks::limit_value(limit)?;
+            let text = hooks::limit_text(limit)?;
             snapshot(flags, |file| {
-                file.put(format_args!("{value}\n"));
+                file.put(format_args!("{}", text.as_str()));
                 true
             })
         }
     }
 }
 
-fn open_limit(limit: Limit, flags: c_int) -> Option<isize> {
+fn open_limit(limit: &str, flags: c_int) -> Option<isize> {
     let flags = flags & !(O_CREAT | O_TRUNC | O_APPEND);
     hooks::limit_path(limit, &mut |path| {
         let fd = open_raw(path, flags, 0);
@@ -550,7 +565,7 @@ fn access_to(target: Target, mode: c_int, flags: c_int) -> Option<c_int> {
     if mode & libc::X_OK != 0 {
         return None;
     }
-    keeping_errno(|| hooks::limit_value(Limit::Msgmax))?;
+    keeping_errno(|| hooks::limit_text("msgmax"))?;
     match target {
         // Everyone may read, also where the kernel has no System V IPC and so no such file.
         _ if mode & libc::W_OK == 0 => Some(0),

@@ -1,16 +1,24 @@
 //! The C ABI of System V IPC: structures and constants exactly as Linux and the libc lay them out.
 //!
-//! Source: `msgctl(2)`, `msgop(2)`, `sysvipc(7)` and `<sys/msg.h>` for 64-bit Linux.
+//! Source: `msgctl(2)`, `msgop(2)`, `semctl(2)`, `semop(2)`, `shmctl(2)`, `shmop(2)`, `sysvipc(7)` and
+//! `<sys/msg.h>`, `<sys/sem.h>`, `<sys/shm.h>` for 64-bit Linux.
 
 use core::mem::{offset_of, size_of};
 
 pub use libc::{
-    IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY,
-    MSG_EXCEPT, MSG_INFO, MSG_NOERROR, MSG_STAT,
+    GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT,
+    IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_NOERROR,
+    MSG_STAT, SEM_INFO, SEM_STAT, SEM_UNDO, SETALL, SETVAL,
 };
 
 /// `msgctl`: as `MSG_STAT`, without the read-permission check (Linux 4.17).
 pub const MSG_STAT_ANY: i32 = 13;
+
+/// `semctl`: as `SEM_STAT`, without the read-permission check (Linux 4.17).
+pub const SEM_STAT_ANY: i32 = 20;
+
+/// Largest value of a semaphore.
+pub const SEMVMX: i32 = 32767;
 
 /// Ids are `index + sequence * IPCMNI`, as Linux's.
 pub const IPCMNI: i32 = 32768;
@@ -86,6 +94,64 @@ pub struct MsgInfo {
     pub msgseg: u16,
 }
 
+/// `struct sembuf`: one operation on one semaphore.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sembuf {
+    /// The semaphore's number in its set.
+    pub sem_num: u16,
+    /// What is added; 0 waits for zero.
+    pub sem_op: i16,
+    /// `IPC_NOWAIT`, `SEM_UNDO`.
+    pub sem_flg: i16,
+}
+
+/// `struct semid_ds`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SemidDs {
+    /// Ownership and permissions.
+    pub sem_perm: IpcPerm,
+    /// Time of the last `semop`, in seconds since the epoch, 0 if none.
+    pub sem_otime: i64,
+    #[doc(hidden)]
+    pub reserved: u64,
+    /// Time of creation or of the last change by `semctl`, in seconds since the epoch.
+    pub sem_ctime: i64,
+    #[doc(hidden)]
+    pub reserved2: u64,
+    /// Number of semaphores in the set.
+    pub sem_nsems: u64,
+    #[doc(hidden)]
+    pub reserved3: [u64; 2],
+}
+
+/// `struct seminfo`, as `IPC_INFO` and `SEM_INFO` fill it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SemInfo {
+    /// Unused by Linux.
+    pub semmap: i32,
+    /// Most sets.
+    pub semmni: i32,
+    /// Most semaphores in all sets.
+    pub semmns: i32,
+    /// Unused by Linux.
+    pub semmnu: i32,
+    /// Most semaphores in a set.
+    pub semmsl: i32,
+    /// Most operations in a `semop`.
+    pub semopm: i32,
+    /// Unused by Linux.
+    pub semume: i32,
+    /// Unused by Linux (`IPC_INFO`), or number of sets (`SEM_INFO`).
+    pub semusz: i32,
+    /// Largest value of a semaphore.
+    pub semvmx: i32,
+    /// Largest `semadj` (`IPC_INFO`), or semaphores in all sets (`SEM_INFO`).
+    pub semaem: i32,
+}
+
 impl IpcPerm {
     /// A record with these values and zeroed padding.
     #[allow(clippy::too_many_arguments)]
@@ -109,3 +175,9 @@ const _: () = assert!(offset_of!(MsqidDs, msg_stime) == offset_of!(libc::msqid_d
 const _: () = assert!(offset_of!(MsqidDs, msg_qbytes) == offset_of!(libc::msqid_ds, msg_qbytes));
 const _: () = assert!(offset_of!(MsqidDs, msg_lrpid) == offset_of!(libc::msqid_ds, msg_lrpid));
 const _: () = assert!(size_of::<MsgInfo>() == size_of::<libc::msginfo>());
+const _: () = assert!(size_of::<Sembuf>() == size_of::<libc::sembuf>());
+const _: () = assert!(size_of::<SemidDs>() == size_of::<libc::semid_ds>());
+const _: () = assert!(offset_of!(SemidDs, sem_otime) == offset_of!(libc::semid_ds, sem_otime));
+const _: () = assert!(offset_of!(SemidDs, sem_ctime) == offset_of!(libc::semid_ds, sem_ctime));
+const _: () = assert!(offset_of!(SemidDs, sem_nsems) == offset_of!(libc::semid_ds, sem_nsems));
+const _: () = assert!(size_of::<SemInfo>() == size_of::<libc::seminfo>());

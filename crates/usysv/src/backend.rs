@@ -1,12 +1,17 @@
-//! The trait that every implementation of System V IPC stands behind.
+//! The traits that every implementation of System V IPC stands behind: one for each mechanism, and
+//! [`Backend`] for all of them. In the kernel's terms; flags are the C API's bits ([`crate::abi`]).
 
-use crate::abi::{MsgInfo, MsqidDs};
+use crate::abi::{MsgInfo, MsqidDs, SemInfo, Sembuf, SemidDs};
 use crate::errno::Result;
+use core::time::Duration;
 
-/// The message-queue calls, in the kernel's terms.
-///
-/// Flags are the C API's bits ([`crate::abi`]). [`Queue`](crate::Queue) is the typed face of this.
-pub trait Backend {
+/// All of System V IPC.
+pub trait Backend: Messages {}
+
+impl<T: Messages> Backend for T {}
+
+/// The message-queue calls. [`Queue`](crate::Queue) is the typed face of this.
+pub trait Messages {
     /// `msgget(key, msgflg)`: the id of the queue with this key, created if the flags say so.
     fn msgget(&self, key: i32, msgflg: i32) -> Result<i32>;
 
@@ -41,4 +46,58 @@ pub trait Backend {
     /// `msgctl(index, MSG_STAT)`, or `MSG_STAT_ANY` if `any`: the id and the status of the queue
     /// at this index (not id).
     fn msg_stat_index(&self, index: i32, any: bool) -> Result<(i32, MsqidDs)>;
+}
+
+/// What `semctl` tells about one semaphore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SemField {
+    /// `GETVAL`: its value.
+    Value,
+    /// `GETPID`: the process that changed it last.
+    Pid,
+    /// `GETNCNT`: how many wait for it to grow.
+    Ncnt,
+    /// `GETZCNT`: how many wait for it to be zero.
+    Zcnt,
+}
+
+/// The semaphore calls.
+pub trait Semaphores {
+    /// `semget(key, nsems, semflg)`: the id of the set with this key, created if the flags say so.
+    fn semget(&self, key: i32, nsems: i32, semflg: i32) -> Result<i32>;
+
+    /// `semtimedop(semid, sops, sops.len(), timeout)`, or `semop` without a timeout.
+    fn semop(&self, semid: i32, sops: &[Sembuf], timeout: Option<Duration>) -> Result<()>;
+
+    /// `semctl(semid, 0, IPC_STAT)`.
+    fn sem_stat(&self, semid: i32) -> Result<SemidDs>;
+
+    /// `semctl(semid, 0, IPC_SET)`: takes the uid, gid and low nine mode bits of `sem_perm` from
+    /// `ds`; every other field is ignored.
+    fn sem_set(&self, semid: i32, ds: &SemidDs) -> Result<()>;
+
+    /// `semctl(semid, 0, IPC_RMID)`.
+    fn sem_remove(&self, semid: i32) -> Result<()>;
+
+    /// `semctl(semid, semnum, GETVAL)`, or another field.
+    fn sem_get(&self, semid: i32, semnum: i32, field: SemField) -> Result<i32>;
+
+    /// `semctl(semid, semnum, SETVAL, value)`.
+    fn sem_put(&self, semid: i32, semnum: i32, value: i32) -> Result<()>;
+
+    /// `semctl(semid, 0, GETALL)`. EINVAL: not as many as the set has.
+    fn sem_get_all(&self, semid: i32, values: &mut [u16]) -> Result<()>;
+
+    /// `semctl(semid, 0, SETALL)`. EINVAL: not as many as the set has.
+    fn sem_put_all(&self, semid: i32, values: &[u16]) -> Result<()>;
+
+    /// `semctl(0, 0, IPC_INFO)`: the limits, and the highest index in use (0 if none).
+    fn sem_limits(&self) -> Result<(SemInfo, i32)>;
+
+    /// `semctl(0, 0, SEM_INFO)`: what is in use, and the highest index in use (0 if none).
+    fn sem_usage(&self) -> Result<(SemInfo, i32)>;
+
+    /// `semctl(index, 0, SEM_STAT)`, or `SEM_STAT_ANY` if `any`: the id and the status of the set
+    /// at this index (not id).
+    fn sem_stat_index(&self, index: i32, any: bool) -> Result<(i32, SemidDs)>;
 }

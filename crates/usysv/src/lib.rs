@@ -33,7 +33,7 @@ pub mod sys;
 #[doc(hidden)]
 pub mod tls;
 
-pub use backend::Backend;
+pub use backend::{Backend, Messages, SemField, Semaphores};
 #[cfg(debug_assertions)]
 pub use crash::arm as arm_crashpoint;
 pub use creds::changed as creds_changed;

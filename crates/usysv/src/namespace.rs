@@ -3,9 +3,9 @@
 //! ```text
 //! NS/ns        layout version, boot id, limits; written by the namespace's owner only
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
-//! NS/msg/I     the queue with index I
+//! NS/msg/I     the queue with index I; sem/I and shm/I likewise
 //! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
-//! NS/limits/L  each limit as text, as /proc/sys/kernel has it
+//! NS/limits/L  the limits as text, as /proc/sys/kernel has them
 //! ```
 //!
 //! A namespace that root makes, or that is made in a sticky directory which everybody may write
@@ -14,6 +14,10 @@
 //!
 //! Objects do not outlive a boot, as the kernel's do not: whoever first opens a namespace of an
 //! earlier boot empties it, under a lock of the directory.
+
+mod limits;
+
+pub use limits::Limits;
 
 use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared};
@@ -27,12 +31,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 /// `usysv-ns`, little end first: a foreign byte order does not match.
 const MAGIC: u64 = u64::from_le_bytes(*b"usysv-ns");
 /// Moves with every change of any layout in a namespace.
-pub(crate) const LAYOUT: u32 = 1;
+pub(crate) const LAYOUT: u32 = 2;
 const FILE_LEN: usize = 4096;
 /// How long after a limit's text file was opened for writing something may still be written.
 const SETTLE_MS: u64 = 2000;
-/// How long after that a number without its newline may still grow.
-const LINE_MS: u64 = 50;
 
 /// Why a namespace cannot be used: what failed, and the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,24 +75,6 @@ impl<T> During<T> for Result<T> {
         self.map_err(|errno| Fault { what, errno })
     }
 }
-
-/// The limits of a namespace's message queues; defaults are Linux's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most bytes of text in a message.
-    pub msgmax: u64,
-    /// `msg_qbytes` of a new queue, in bytes.
-    pub msgmnb: u64,
-    /// Most queues.
-    pub msgmni: u64,
-}
-
-/// Name, Linux's default and largest value of each limit, by place in the file.
-const LIMITS: [(&str, u64, u64); 3] = [
-    ("msgmax", 8192, i32::MAX as u64),
-    ("msgmnb", 16384, i32::MAX as u64),
-    ("msgmni", 32000, crate::abi::IPCMNI as u64),
-];
 
 /// The file `ns`.
 #[repr(C)]
@@ -322,112 +306,6 @@ impl Namespace {
         Ok(path)
     }
 
-    /// The limits as they are now.
-    #[inline]
-    pub fn limits(&self) -> Limits {
-        let Ok(head) = self.head() else {
-            return Limits::LINUX;
-        };
-        if head.edited.load(Relaxed) != 0 {
-            return self.edited_limits(head);
-        }
-        let [msgmax, msgmnb, msgmni, ..] = &head.limits;
-        Limits {
-            msgmax: msgmax.load(Relaxed),
-            msgmnb: msgmnb.load(Relaxed),
-            msgmni: msgmni.load(Relaxed),
-        }
-    }
-
-    /// Reads the texts, which somebody may be writing, and believes them when they make sense.
-    #[cold]
-    fn edited_limits(&self, head: &Head) -> Limits {
-        let age = sys::monotonic_ms().wrapping_sub(head.edited.load(Relaxed));
-        let late = age > SETTLE_MS;
-        let mut values = [0u64; LIMITS.len()];
-        let mut settled = true;
-        for (i, (name, _, most)) in LIMITS.iter().enumerate() {
-            let (text, whole) = self.read_limit(name);
-            let old = head.limits[i].load(Relaxed);
-            values[i] = text.filter(|value| value <= most).unwrap_or(old);
-            settled &= whole || text.is_some() && age > LINE_MS;
-            if self.writable {
-                head.limits[i].store(values[i], Relaxed);
-                if late && text != Some(values[i]) {
-                    // Nothing was written, or nonsense: what counts stands there again.
-                    let _ = write_limit(&self.path, name, values[i]);
-                }
-            }
-        }
-        if (settled || late) && self.writable {
-            head.edited.store(0, Relaxed);
-        }
-        Limits {
-            msgmax: values[0],
-            msgmnb: values[1],
-            msgmni: values[2],
-        }
-    }
-
-    /// A limit's text, and whether a whole line was written.
-    fn read_limit(&self, name: &str) -> (Option<u64>, bool) {
-        let mut text = [0; 64];
-        let len = self
-            .limit_file(name)
-            .and_then(|path| sys::open(path.as_c(), libc::O_RDONLY, 0))
-            .and_then(|fd| sys::read(&fd, &mut text, 0));
-        let text = text.get(..len.unwrap_or(0)).unwrap_or(&[]);
-        (parse_sysctl(text), text.contains(&b'\n'))
-    }
-
-    fn limit_file(&self, name: &str) -> Result<Path> {
-        self.file(&[b"limits", name.as_bytes()])
-    }
-
-    /// Calls `visit` with the path of the text file of a limit. EINVAL: no such limit.
-    pub fn with_limit_path<T>(&self, name: &str, visit: impl FnOnce(&CStr) -> T) -> Result<T> {
-        limit(name)?;
-        Ok(visit(self.limit_file(name)?.as_c()))
-    }
-
-    /// A limit's text file is about to be written: for a while the text counts. It is emptied, so
-    /// that nothing stands behind what is written; while it is empty, nothing changes.
-    pub fn limit_edited(&self, name: &str) {
-        if let Ok(fd) = self
-            .limit_file(name)
-            .and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0))
-        {
-            let _ = sys::ftruncate(&fd, 0);
-        }
-        let now = sys::monotonic_ms().max(1);
-        match self.head() {
-            Ok(head) if self.writable => head.edited.store(now, Relaxed),
-            // Opened by another user than this process is now; who may not write may not write.
-            _ => {
-                let ns = self.file(&[b"ns"]);
-                if let Ok(fd) = ns.and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0)) {
-                    let at = core::mem::offset_of!(Head, edited) as u64;
-                    let _ = sys::write(&fd, &now.to_ne_bytes(), at);
-                }
-            }
-        }
-    }
-
-    /// Sets a limit: `msgmax`, `msgmnb` or `msgmni`. EINVAL: no such limit, or beyond its bounds;
-    /// EACCES: not the namespace's owner.
-    pub fn set_limit(&self, name: &str, value: u64) -> Result<()> {
-        let (place, most) = limit(name)?;
-        if value > most {
-            return Err(Errno::EINVAL);
-        }
-        if !self.writable {
-            return Err(Errno::EACCES);
-        }
-        write_limit(&self.path, name, value)?;
-        self.head()?.limits[place].store(value, Relaxed);
-        Ok(())
-    }
-
     /// Removes the directory and everything in it. Programs that still use it find their objects
     /// gone when they next make one.
     pub fn destroy(&self) -> core::result::Result<(), Fault> {
@@ -457,37 +335,7 @@ impl Drop for Namespace {
     }
 }
 
-impl Limits {
-    /// Linux's defaults.
-    pub const LINUX: Limits = Limits {
-        msgmax: LIMITS[0].1,
-        msgmnb: LIMITS[1].1,
-        msgmni: LIMITS[2].1,
-    };
-}
-
-/// A limit's place and largest value.
-fn limit(name: &str) -> Result<(usize, u64)> {
-    let found = LIMITS.iter().enumerate().find(|(_, (n, _, _))| *n == name);
-    found
-        .map(|(i, (_, _, most))| (i, *most))
-        .ok_or(Errno::EINVAL)
-}
-
-/// What the kernel accepts in `/proc/sys`: blanks, then C's decimal, octal or hex, then blanks.
-fn parse_sysctl(text: &[u8]) -> Option<u64> {
-    let line = text.split(|&c| c == b'\n').next()?;
-    let line = core::str::from_utf8(line)
-        .ok()?
-        .trim_matches([' ', '\t', '\r', '\0']);
-    match line.as_bytes() {
-        [b'0', b'x' | b'X', ..] => u64::from_str_radix(line.get(2..)?, 16).ok(),
-        [b'0', _, ..] => u64::from_str_radix(line, 8).ok(),
-        _ => line.parse().ok(),
-    }
-}
-
-const DIRECTORIES: [&[u8]; 3] = [b"msg", b"key", b"limits"];
+const DIRECTORIES: [&[u8]; 5] = [b"msg", b"sem", b"shm", b"key", b"limits"];
 
 fn file(dir: &Path, name: &[u8]) -> Result<Path> {
     let mut path = *dir;
@@ -578,9 +426,7 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
         sys::chmod(name.as_c(), mode).during("cannot fill the namespace")?;
         empty(path, dir).during("cannot empty the namespace of an earlier boot")?;
     }
-    for (name, value, _) in LIMITS {
-        write_limit(path, name, value).during("cannot write the namespace's limits")?;
-    }
+    limits::write_texts(path).during("cannot write the namespace's limits")?;
     let mode = if shared { 0o666 } else { 0o600 };
     new_file(path, b"/counters", size_of::<Counters>(), mode, |_| Ok(()))
         .during("cannot make the namespace's file 'counters'")?;
@@ -591,9 +437,7 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
 
 fn fill_head(map: &Map) -> Result<()> {
     let head: &Head = map.at(0)?;
-    for (word, (_, value, _)) in head.limits.iter().zip(LIMITS) {
-        word.store(value, Relaxed);
-    }
+    limits::fill(head);
     let boot = boot_id().unwrap_or([0; 2]);
     head.boot[0].store(boot[0], Relaxed);
     head.boot[1].store(boot[1], Relaxed);
@@ -633,15 +477,6 @@ fn new_file(
     sys::unlink(part.as_c())
 }
 
-fn write_limit(dir: &Path, name: &str, value: u64) -> Result<()> {
-    let path = Path::of(&[dir.as_bytes(), b"/limits/", name.as_bytes()])?;
-    let fd = sys::open(path.as_c(), libc::O_WRONLY | libc::O_CREAT, 0o644)?;
-    let mut text = Path::of(&[Digits::decimal(value).as_bytes()])?;
-    text.push(b"\n")?;
-    sys::write(&fd, text.as_bytes(), 0)?;
-    sys::ftruncate(&fd, text.as_bytes().len() as u64)
-}
-
 /// Unlinks every file of a directory in the namespace.
 fn empty(ns: &Path, dir: &[u8]) -> Result<()> {
     let path = Path::of(&[ns.as_bytes(), b"/", dir])?;
@@ -668,20 +503,4 @@ fn boot_id() -> Option<[u64; 2]> {
         id[i / 16] = id[i / 16] << 4 | u64::from(digit);
     }
     Some(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_sysctl;
-
-    #[test]
-    fn limits_are_written_as_the_kernel_reads_them() {
-        assert_eq!(parse_sysctl(b"16\n2\n"), Some(16));
-        assert_eq!(parse_sysctl(b" 0x7f "), Some(127));
-        assert_eq!(parse_sysctl(b"0126\n"), Some(86));
-        assert_eq!(parse_sysctl(b"0"), Some(0));
-        assert_eq!(parse_sysctl(b"12abc"), None);
-        assert_eq!(parse_sysctl(b"-1"), None);
-        assert_eq!(parse_sysctl(b""), None);
-    }
 }

@@ -7,9 +7,11 @@
 use crate::abi::IPCMNI;
 use crate::creds::Owned;
 use crate::errno::{Errno, Result};
+use crate::handle::Pin;
 use crate::lock::Lock;
 use crate::map::Shared;
 use crate::namespace::LAYOUT;
+use crate::registry::Plan;
 use crate::sys::{self, Fd};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -22,13 +24,24 @@ pub(crate) const REMOVED: u32 = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Msg = 0,
+    Sem = 1,
+    Shm = 2,
 }
 
 impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Msg, Kind::Sem, Kind::Shm];
+
+    /// From its place, as shared memory has it.
+    pub fn at(place: u32) -> Option<Kind> {
+        Kind::ALL.get(place as usize).copied()
+    }
+
     /// Name of the directory, and of the key's prefix.
     pub fn name(self) -> &'static [u8] {
         match self {
             Kind::Msg => b"msg",
+            Kind::Sem => b"sem",
+            Kind::Shm => b"shm",
         }
     }
 }
@@ -43,7 +56,9 @@ pub(crate) struct Object {
     key: AtomicU32,
     pub state: AtomicU32,
     reserved: AtomicU32,
-    reserved2: [AtomicU64; 4],
+    /// What it counts for in the namespace's limits: semaphores, or pages.
+    units: AtomicU64,
+    reserved2: [AtomicU64; 3],
     pub lock: Lock,
     pub uid: AtomicU32,
     pub gid: AtomicU32,
@@ -70,15 +85,18 @@ pub(crate) struct Identity {
     pub id: i32,
     pub key: i32,
     pub removed: bool,
+    pub units: u64,
 }
 
 impl Object {
     /// Fills in a new object's identity; its file has no name yet.
-    pub fn form(&self, kind: Kind, id: i32, key: i32, owned: &Owned, ctime: i64) {
+    pub fn form(&self, plan: &Plan<'_>, id: i32, ctime: i64) {
+        let owned = &plan.owned;
         self.layout.store(LAYOUT, Relaxed);
-        self.kind.store(kind as u32, Relaxed);
+        self.kind.store(plan.kind as u32, Relaxed);
         self.id.store(id as u32, Relaxed);
-        self.key.store(key as u32, Relaxed);
+        self.key.store(plan.key as u32, Relaxed);
+        self.units.store(plan.units, Relaxed);
         self.uid.store(owned.uid, Relaxed);
         self.gid.store(owned.gid, Relaxed);
         self.cuid.store(owned.cuid, Relaxed);
@@ -97,7 +115,7 @@ impl Object {
             word.copy_from_slice(&bytes[at..at + 4]);
             u32::from_ne_bytes(word)
         };
-        let magic = u64::from(word(0)) | u64::from(word(4)) << 32;
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let at = [
             offset_of!(Object, layout),
             offset_of!(Object, kind),
@@ -105,7 +123,7 @@ impl Object {
             offset_of!(Object, key),
             offset_of!(Object, state),
         ];
-        identity(kind, magic, at.map(word))
+        identity_from(kind, long(0), at.map(word), long(offset_of!(Object, units)))
     }
 
     /// Marks an object that nobody uses yet as removed, without a mapping or its lock.
@@ -133,7 +151,7 @@ impl Object {
     }
 }
 
-fn identity(kind: Kind, magic: u64, words: [u32; 5]) -> Result<Identity> {
+fn identity_from(kind: Kind, magic: u64, words: [u32; 5], units: u64) -> Result<Identity> {
     let [layout, its_kind, id, key, state] = words;
     if magic != MAGIC || its_kind != kind as u32 || !matches!(state, LIVE | REMOVED) {
         return Err(Errno::EIO);
@@ -145,6 +163,34 @@ fn identity(kind: Kind, magic: u64, words: [u32; 5]) -> Result<Identity> {
         id: id as i32,
         key: key as i32,
         removed: state == REMOVED,
+        units,
+    })
+}
+
+/// The header of a mapped object.
+pub(crate) fn header<'a>(pin: &Pin<'_>) -> Result<&'a Object> {
+    pin.map().at(0)
+}
+
+/// Whether a mapped object was removed, without its lock.
+#[inline]
+pub(crate) fn is_removed(pin: &Pin<'_>) -> bool {
+    header(pin).is_ok_and(|object| object.state.load(Relaxed) != LIVE)
+}
+
+/// Owner and mode of a mapped object, without its lock.
+pub(crate) fn owned(pin: &Pin<'_>) -> Result<Owned> {
+    header(pin).map(Object::owned)
+}
+
+/// Who a mapped object is.
+pub(crate) fn identity(pin: &Pin<'_>) -> Result<Identity> {
+    let object = header(pin)?;
+    Ok(Identity {
+        id: object.id(),
+        key: object.key(),
+        removed: object.state.load(Relaxed) == REMOVED,
+        units: object.units.load(Relaxed),
     })
 }
 

@@ -22,7 +22,6 @@ use crate::path::{Digits, Path, parse_decimal};
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
-const KINDS: usize = 3;
 const PLACES: usize = IPCMNI as usize;
 /// `ids->seq` wraps here, so that ids stay positive.
 const SEQUENCES: u32 = 65536;
@@ -42,7 +41,7 @@ pub(crate) struct Counters {
     intent_key: AtomicU32,
     intent_kind: AtomicU32,
     reserved: [AtomicU64; 6],
-    kinds: [Places; KINDS],
+    kinds: [Places; Kind::ALL.len()],
 }
 
 #[repr(C)]
@@ -50,7 +49,9 @@ struct Places {
     /// The index given out last, plus one; 0: none yet.
     last: AtomicU32,
     sequence: AtomicU32,
-    reserved: [AtomicU64; 7],
+    /// Units of all objects: semaphores, or pages. A hint, like the map.
+    units: AtomicU64,
+    reserved: [AtomicU64; 6],
     used: [AtomicU64; PLACES / 64],
 }
 
@@ -74,6 +75,11 @@ impl Places {
 
     fn count(&self) -> u32 {
         self.used.iter().map(|w| w.load(Relaxed).count_ones()).sum()
+    }
+
+    fn have_room(&self, plan: &Plan<'_>) -> bool {
+        let units = self.units.load(Relaxed).checked_add(plan.units);
+        u64::from(self.count()) < plan.most && units.is_some_and(|units| units <= plan.most_units)
     }
 
     /// The first free index from `start` on, below `end`.
@@ -131,6 +137,9 @@ pub(crate) struct Plan<'a> {
     pub backed: usize,
     /// Most objects of the kind.
     pub most: u64,
+    /// What it counts for in the limit on all objects, and that limit.
+    pub units: u64,
+    pub most_units: u64,
     pub fill: &'a dyn Fn(&Map) -> Result<()>,
 }
 
@@ -207,16 +216,10 @@ impl Namespace {
     pub(crate) fn unlink_removed(
         &self,
         kind: Kind,
-        id: i32,
-        key: i32,
+        object: &Identity,
         file: [u64; 2],
     ) -> Result<()> {
-        let object = Identity {
-            id,
-            key,
-            removed: true,
-        };
-        self.lock_names()?.unlink(kind, &object, Some(file))
+        self.lock_names()?.unlink(kind, object, Some(file))
     }
 
     /// Calls `visit` with every index that has a name, in order; true ends it.
@@ -285,9 +288,9 @@ impl Names<'_> {
 
     fn create(&self, plan: &Plan<'_>) -> Result<Created> {
         let places = self.places(plan.kind);
-        if u64::from(places.count()) >= plan.most {
+        if !places.have_room(plan) {
             self.sweep(plan.kind)?;
-            if u64::from(places.count()) >= plan.most {
+            if !places.have_room(plan) {
                 return Err(Errno::ENOSPC);
             }
         }
@@ -327,7 +330,7 @@ impl Names<'_> {
             loop {
                 let (index, sequence) = places.next(places.count()).ok_or(Errno::ENOSPC)?;
                 let id = index as i32 + sequence as i32 * IPCMNI;
-                object.form(plan.kind, id, plan.key, &plan.owned, sys::time());
+                object.form(plan, id, sys::time());
                 self.intend(CREATING, plan.kind, index, plan.key);
                 crashpoint!("create.intended");
                 let path = self.ns.index_path(plan.kind, index)?;
@@ -352,6 +355,7 @@ impl Names<'_> {
                 }
                 crashpoint!("create.keyed");
                 places.set_used(index, true);
+                places.units.fetch_add(plan.units, Relaxed);
                 places.sequence.store(sequence, Relaxed);
                 places.last.store(index + 1, Relaxed);
                 self.counters.intent.store(NOTHING, Release);
@@ -419,7 +423,10 @@ impl Names<'_> {
         if is_it(&path) {
             sys::unlink(path.as_c())?;
             crashpoint!("remove.unlinked");
-            self.places(kind).set_used(index, false);
+            let places = self.places(kind);
+            places.set_used(index, false);
+            let units = places.units.load(Relaxed).saturating_sub(object.units);
+            places.units.store(units, Relaxed);
         }
         Ok(())
     }
@@ -427,12 +434,22 @@ impl Names<'_> {
     /// Unlinks removed objects whose removers were killed before they did, and counts anew.
     fn sweep(&self, kind: Kind) -> Result<()> {
         self.recount(kind)?;
+        let mut units = 0u64;
         for index in 0..PLACES as u32 {
             if self.places(kind).is_used(index) {
                 self.retire_place(kind, index);
+                units = units.saturating_add(self.units_at(kind, index));
             }
         }
+        self.places(kind).units.store(units, Relaxed);
         Ok(())
+    }
+
+    /// The units of the object at an index. Whose file cannot be opened counts for nothing.
+    fn units_at(&self, kind: Kind, index: u32) -> u64 {
+        let path = self.ns.index_path(kind, index);
+        let opened = path.and_then(|path| open_object(kind, &path));
+        opened.map_or(0, |(it, _)| it.units)
     }
 
     /// Makes the hints anew from the directory.
@@ -448,7 +465,9 @@ impl Names<'_> {
     fn recover(&self) {
         let index = self.counters.intent_index.load(Relaxed);
         let key = self.counters.intent_key.load(Relaxed) as i32;
-        let kind = Kind::Msg;
+        let Some(kind) = Kind::at(self.counters.intent_kind.load(Relaxed)) else {
+            return;
+        };
         match self.counters.intent.load(Acquire) {
             CREATING => self.end_creation(kind, index, key),
             REMOVING => {
@@ -466,6 +485,8 @@ impl Names<'_> {
         self.counters.intent.store(NOTHING, Release);
         // A directory that cannot be read leaves the hints as they are.
         let _ = self.recount(kind);
+        // No room until somebody counted: that is the next creation.
+        self.places(kind).units.store(u64::MAX, Relaxed);
     }
 
     /// Takes back an object that got its index but not its key. Its id is used up all the same:

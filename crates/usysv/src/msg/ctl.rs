@@ -78,13 +78,12 @@ impl Locked<'_> {
         h.qbytes.store(h.op_qbytes.load(Relaxed), Relaxed);
     }
 
-    /// Marks the queue as removed, which is the removal, and tells everybody. Returns the key.
-    pub fn remove(&mut self) -> Result<i32> {
+    /// Marks the queue as removed, which is the removal, and tells everybody.
+    pub fn remove(&mut self) {
         crashpoint!("msg.remove.before_commit");
         self.h.object.state.store(REMOVED, Release);
         crashpoint!("msg.remove.after_commit");
         // A queue too scribbled to walk is removed all the same.
         let _ = self.with_repair(|q| q.tell_all(GONE));
-        Ok(self.h.object.key())
     }
 }

@@ -89,18 +89,6 @@ pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<L
     Ok(q)
 }
 
-/// Whether the queue was removed, without its lock.
-pub(crate) fn is_removed(pin: &Pin<'_>) -> bool {
-    let header: Result<&Header> = pin.map().at(0);
-    header.is_ok_and(|h| h.object.state.load(Relaxed) != LIVE)
-}
-
-/// Owner and mode, without the lock.
-pub(crate) fn owner(pin: &Pin<'_>) -> Result<crate::creds::Owned> {
-    let header: &Header = pin.map().at(0)?;
-    Ok(header.object.owned())
-}
-
 impl Locked<'_> {
     /// Maps what another process added to the file.
     #[cold]

@@ -5,7 +5,7 @@ use crate::points::Points;
 use crate::rig::*;
 use std::collections::BTreeSet;
 use usysv::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
-use usysv::{Backend, Engine, Errno};
+use usysv::{Engine, Errno, Messages};
 
 const CREATE: Points = &[
     ("create.formed", No),

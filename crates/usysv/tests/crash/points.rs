@@ -4,7 +4,7 @@ use crate::rig::*;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 use usysv::abi::{IPC_CREAT, IPC_PRIVATE};
-use usysv::{Backend, Engine};
+use usysv::{Engine, Messages};
 
 /// Whether an operation killed at a point has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@ use crate::rig::*;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use usysv::abi::{IPC_CREAT, IPC_PRIVATE};
-use usysv::{Backend, Engine};
+use usysv::{Engine, Messages};
 
 const PRODUCERS: usize = 2;
 const CONSUMERS: usize = 2;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use usysv::abi::{IPC_NOWAIT, MSG_COPY};
-use usysv::{Backend, Engine, Errno, Namespace};
+use usysv::{Engine, Errno, Messages, Namespace};
 
 /// Seconds that a child may take for everything; then it counts as stuck.
 const CHILD_SECONDS: u32 = 60;

@@ -1,0 +1,51 @@
+//! What all calls of the C edge do: keep `errno`, and copy structures in and out.
+
+use crate::efault::{readable, writable};
+use core::ffi::{c_int, c_void};
+use engine::{Errno, Result, sys};
+
+/// A structure of the C API that any bytes are a value of.
+///
+/// # Safety
+/// Numbers only.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: numbers only.
+unsafe impl Plain for engine::abi::MsqidDs {}
+// SAFETY: numbers only.
+unsafe impl Plain for engine::abi::SemidDs {}
+
+/// Runs a call with `errno` kept, and set if it fails.
+#[inline]
+pub fn answer<T: From<i8>>(f: impl FnOnce() -> Result<T>) -> T {
+    let errno = sys::errno().get();
+    match f() {
+        Ok(value) => {
+            sys::errno().set(errno);
+            value
+        }
+        Err(e) => {
+            sys::errno().set(e.raw());
+            T::from(-1)
+        }
+    }
+}
+
+/// Writes a structure to the program's buffer.
+pub fn give<T: Copy>(buf: *mut c_void, value: T, ret: c_int) -> Result<c_int> {
+    if !writable(buf as usize, size_of::<T>()) {
+        return Err(Errno::EFAULT);
+    }
+    // SAFETY: `writable` has just said so; any address alignment is allowed.
+    unsafe { buf.cast::<T>().write_unaligned(value) };
+    Ok(ret)
+}
+
+/// Reads a structure from the program's buffer.
+pub fn take<T: Plain>(buf: *const c_void) -> Result<T> {
+    if !readable(buf as usize, size_of::<T>()) {
+        return Err(Errno::EFAULT);
+    }
+    // SAFETY: `readable` has just said so; any alignment is allowed, and any bytes are a T.
+    Ok(unsafe { buf.cast::<T>().read_unaligned() })
+}
