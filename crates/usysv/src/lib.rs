@@ -8,6 +8,7 @@
 
 pub mod abi;
 mod backend;
+mod bell;
 mod crash;
 mod creds;
 #[doc(hidden)]

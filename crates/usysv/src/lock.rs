@@ -25,12 +25,12 @@ use crate::sys;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence};
 
-const WAITERS: u32 = libc::FUTEX_WAITERS;
-const DIED: u32 = libc::FUTEX_OWNER_DIED;
-const TID: u32 = 0x3fff_ffff;
+pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
+pub(crate) const DIED: u32 = libc::FUTEX_OWNER_DIED;
+pub(crate) const TID: u32 = 0x3fff_ffff;
 
 /// From a list entry (the address of `next`) to the futex word.
-const OFFSET: isize = -32;
+pub(crate) const OFFSET: isize = -32;
 /// How long a waiter sleeps before it looks whether the holder still exists.
 const LOOK_NS: u64 = 100_000_000;
 /// Looks at a holder that is gone without a trace before the lock is taken from it: a word that
@@ -52,10 +52,10 @@ const _: () = assert!(size_of::<Lock>() == 64);
 
 /// `struct robust_list_head`, with the word before it that glibc uses as the head's `prev`.
 #[repr(C)]
-struct Head {
-    list: AtomicUsize,
-    offset: isize,
-    pending: AtomicUsize,
+pub(crate) struct Head {
+    pub list: AtomicUsize,
+    pub offset: isize,
+    pub pending: AtomicUsize,
 }
 
 /// What the lock's last holder left.
@@ -181,7 +181,7 @@ impl Lock {
 
 /// Sets the `prev` of the entry `at`, which lies before its `next`; the list's head has one too.
 #[inline]
-fn set_prev(at: usize, prev: usize) {
+pub(crate) fn set_prev(at: usize, prev: usize) {
     let at = (at & !1).wrapping_sub(size_of::<usize>());
     // SAFETY: `at` belongs to this thread's list: the libc's head (whose block has the word before
     // it), a mutex that this thread holds, or a lock of ours that it holds.

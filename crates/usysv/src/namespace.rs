@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! NS/ns        layout version, boot id, limits; written by the namespace's owner only
+//! NS/bells     a word for each thread that somebody may have to outlive; see `bell`
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
 //! NS/msg/I     the queue with index I; sem/I and shm/I likewise
 //! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
@@ -19,6 +20,7 @@ mod limits;
 
 pub use limits::Limits;
 
+use crate::bell;
 use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared};
 use crate::path::{Digits, Path};
@@ -97,6 +99,7 @@ pub struct Namespace {
     path: Path,
     head: Map,
     counters: Map,
+    bells: Map,
     writable: bool,
 }
 
@@ -235,6 +238,7 @@ impl Namespace {
         let mut ns = Namespace {
             path,
             counters: head,
+            bells: head,
             head,
             writable,
         };
@@ -255,6 +259,10 @@ impl Namespace {
         let counters =
             map_file(&fd, size_of::<Counters>(), true).during("the namespace's file 'counters'")?;
         ns.counters = counters;
+        let name = file(&path, b"/bells").during("the namespace's path")?;
+        let fd = sys::open(name.as_c(), libc::O_RDWR, 0)
+            .during("cannot open the namespace's file 'bells'")?;
+        ns.bells = map_file(&fd, bell::FILE_LEN, true).during("the namespace's file 'bells'")?;
         Ok(ns)
     }
 
@@ -287,6 +295,12 @@ impl Namespace {
         self.head.at(0)
     }
 
+    /// The bells. Not unmapped when the namespace is dropped: threads have their cells in their
+    /// robust lists.
+    pub(crate) fn bells(&self) -> &Map {
+        &self.bells
+    }
+
     pub(crate) fn counters(&self) -> Result<&Counters> {
         self.counters.at(0)
     }
@@ -314,7 +328,7 @@ impl Namespace {
             let path = self.file(&[dir]).during("the namespace's path")?;
             sys::rmdir(path.as_c()).during("cannot remove the namespace's directory")?;
         }
-        for name in [b"/counters".as_slice(), b"/ns"] {
+        for name in [b"/bells".as_slice(), b"/counters", b"/ns"] {
             let path = file(&self.path, name).during("the namespace's path")?;
             sys::unlink(path.as_c()).during("cannot remove the namespace's files")?;
         }
@@ -428,10 +442,13 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
     }
     limits::write_texts(path).during("cannot write the namespace's limits")?;
     let mode = if shared { 0o666 } else { 0o600 };
-    new_file(path, b"/counters", size_of::<Counters>(), mode, |_| Ok(()))
+    new_file(path, b"/bells", bell::FILE_LEN, 0, mode, |_| Ok(()))
+        .during("cannot make the namespace's file 'bells'")?;
+    let len = size_of::<Counters>();
+    new_file(path, b"/counters", len, len, mode, |_| Ok(()))
         .during("cannot make the namespace's file 'counters'")?;
     let mode = if shared { 0o644 } else { 0o600 };
-    new_file(path, b"/ns", FILE_LEN, mode, fill_head)
+    new_file(path, b"/ns", FILE_LEN, FILE_LEN, mode, fill_head)
         .during("cannot make the namespace's file 'ns'")
 }
 
@@ -451,6 +468,7 @@ fn new_file(
     dir: &Path,
     name: &[u8],
     len: usize,
+    backed: usize,
     mode: u32,
     fill: impl FnOnce(&Map) -> Result<()>,
 ) -> Result<()> {
@@ -462,7 +480,9 @@ fn new_file(
         0o600,
     )?;
     sys::ftruncate(&fd, len as u64)?;
-    sys::fallocate(&fd, len as u64)?;
+    if backed > 0 {
+        sys::fallocate(&fd, backed as u64)?;
+    }
     sys::fchmod(&fd, mode)?;
     let map = Map::of(&fd, len, true)?;
     let filled = fill(&map);

@@ -11,7 +11,7 @@
 use crate::errno::{Errno, Result};
 use crate::sys;
 use crate::tls::{self, Block};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 const MADV_WIPEONFORK: i32 = 18;
 
@@ -19,6 +19,34 @@ const MADV_WIPEONFORK: i32 = 18;
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 /// Copied by fork, so that a child's generation is never one of its ancestors'.
 static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A process, so that another with its number is not taken for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    pub pid: u32,
+    /// When it started, in clock ticks since the boot; 0 where there is no /proc. Kept by exec.
+    pub start: u64,
+}
+
+/// The start of the process of this generation.
+static START: AtomicU64 = AtomicU64::new(0);
+static START_OF: AtomicU64 = AtomicU64::new(0);
+
+#[allow(dead_code)] // Until the first mechanism asks.
+/// This process.
+#[inline]
+pub(crate) fn identity() -> Result<Identity> {
+    let pid = thread()?.pid.load(Relaxed);
+    let generation = generation();
+    if START_OF.load(Acquire) != generation {
+        START.store(crate::liveness::started(pid).unwrap_or(0), Relaxed);
+        START_OF.store(generation, Release);
+    }
+    Ok(Identity {
+        pid,
+        start: START.load(Relaxed),
+    })
+}
 
 /// The generation of this process, 0 before [`thread`] was called in it.
 #[inline(always)]
@@ -60,6 +88,7 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
     };
     block.robust.store(robust_list(block)?, Relaxed);
     block.tid.store(sys::gettid(), Relaxed);
+    block.bell_in.store(0, Relaxed);
     block.pid.store(pid, Relaxed);
     block.generation.store(generation, Relaxed);
     Ok(block)

@@ -38,6 +38,12 @@ pub struct Block {
     pub behind: AtomicUsize,
     /// The `Waiting` of the call that this thread sleeps in, or 0.
     pub waiting: AtomicUsize,
+    /// This thread's bell (`bell`): the mapping it lies in, or 0, its cell and that's generation.
+    pub bell_in: AtomicUsize,
+    /// See `bell_in`.
+    pub bell_index: AtomicU32,
+    /// See `bell_in`.
+    pub bell_generation: AtomicU32,
     /// Not `Sync`, so that a reference never leaves its thread.
     alone: PhantomData<*const ()>,
 }

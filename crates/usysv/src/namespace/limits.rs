@@ -158,9 +158,8 @@ impl Namespace {
             }
             settled &= whole || text.is_some() && age > LINE_MS;
             if self.writable {
-                for place in first..first + count {
-                    head.limits[place].store(values[place], Relaxed);
-                }
+                let changed = head.limits.iter().zip(values).skip(first).take(count);
+                changed.for_each(|(word, value)| word.store(value, Relaxed));
             }
         }
         if (settled || late) && self.writable {
@@ -292,12 +291,11 @@ fn parse_text(text: &[u8], file: (&str, usize, usize), old: &Values) -> Option<V
     let mut numbers = line
         .split([' ', '\t', '\r', '\0'])
         .filter(|n| !n.is_empty());
-    for place in first..first + count {
+    let places = values.iter_mut().zip(LIMITS).skip(first).take(count);
+    for (i, (value, (_, _, most))) in places.enumerate() {
         match numbers.next() {
-            Some(number) => {
-                values[place] = parse_number(number).filter(|n| *n <= LIMITS[place].2)?
-            }
-            None if place == first => return None,
+            Some(number) => *value = parse_number(number).filter(|n| *n <= most)?,
+            None if i == 0 => return None,
             None => break,
         }
     }
