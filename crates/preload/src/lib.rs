@@ -15,6 +15,7 @@ mod hooks;
 mod msg;
 mod next;
 mod procfs;
+mod sem;
 mod signals;
 mod tls;
 

@@ -3,6 +3,7 @@
 //! Here is what all mechanisms share: keys and ids, opening, permissions. Each has a file of its own.
 
 mod msg;
+mod sem;
 
 use crate::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use crate::creds::{Creds, Owned};

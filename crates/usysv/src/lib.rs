@@ -29,6 +29,8 @@ mod path;
 mod process;
 mod queue;
 mod registry;
+mod sem;
+mod sleeping;
 #[doc(hidden)]
 pub mod sys;
 #[doc(hidden)]
@@ -43,7 +45,8 @@ pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
 pub use msg::Sink;
-#[doc(hidden)]
-pub use msg::interrupted;
+
 pub use namespace::{Fault, Limits, Namespace};
 pub use queue::{Message, Queue, Select};
+#[doc(hidden)]
+pub use sleeping::interrupted;
