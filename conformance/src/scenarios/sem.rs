@@ -2,7 +2,9 @@
 
 use super::Scenario;
 
+mod errors;
 mod get;
+mod ops;
 
 /// All of them.
-pub(super) const ALL: &[&[Scenario]] = &[get::ALL];
+pub(super) const ALL: &[&[Scenario]] = &[get::ALL, ops::ALL, errors::ALL];
