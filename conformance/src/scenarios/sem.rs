@@ -2,9 +2,31 @@
 
 use super::Scenario;
 
+mod blocking;
+mod control;
+mod counts;
 mod errors;
 mod get;
 mod ops;
+mod sharing;
+mod signals;
+mod timeouts;
+mod undo;
+mod values;
+mod zero;
 
 /// All of them.
-pub(super) const ALL: &[&[Scenario]] = &[get::ALL, ops::ALL, errors::ALL];
+pub(super) const ALL: &[&[Scenario]] = &[
+    get::ALL,
+    ops::ALL,
+    errors::ALL,
+    blocking::ALL,
+    zero::ALL,
+    counts::ALL,
+    undo::ALL,
+    sharing::ALL,
+    signals::ALL,
+    timeouts::ALL,
+    values::ALL,
+    control::ALL,
+];
