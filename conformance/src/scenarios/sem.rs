@@ -5,11 +5,15 @@ use super::Scenario;
 mod blocking;
 mod control;
 mod counts;
+mod crowds;
 mod errors;
 mod get;
+mod limits;
 mod ops;
+mod permissions;
 mod sharing;
 mod signals;
+mod tables;
 mod timeouts;
 mod undo;
 mod values;
@@ -29,4 +33,8 @@ pub(super) const ALL: &[&[Scenario]] = &[
     timeouts::ALL,
     values::ALL,
     control::ALL,
+    permissions::ALL,
+    limits::ALL,
+    tables::ALL,
+    crowds::ALL,
 ];
