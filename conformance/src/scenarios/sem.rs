@@ -3,16 +3,20 @@
 use super::Scenario;
 
 mod blocking;
-mod control;
 mod counts;
 mod crowds;
 mod errors;
+mod forget;
 mod get;
+mod info;
 mod limits;
 mod ops;
+mod order;
 mod permissions;
+mod setting;
 mod sharing;
 mod signals;
+mod stat;
 mod tables;
 mod timeouts;
 mod undo;
@@ -25,14 +29,18 @@ pub(super) const ALL: &[&[Scenario]] = &[
     ops::ALL,
     errors::ALL,
     blocking::ALL,
+    order::ALL,
     zero::ALL,
     counts::ALL,
     undo::ALL,
+    forget::ALL,
     sharing::ALL,
     signals::ALL,
     timeouts::ALL,
     values::ALL,
-    control::ALL,
+    stat::ALL,
+    setting::ALL,
+    info::ALL,
     permissions::ALL,
     limits::ALL,
     tables::ALL,
