@@ -1,6 +1,7 @@
 //! All scenarios. Those of one mechanism live in its folder, one file per question.
 
 mod msg;
+mod sem;
 
 use crate::runner::PRELOADED;
 use crate::stage::Stage;
@@ -14,6 +15,12 @@ pub struct Scenario {
     /// Plays it.
     pub play: fn(&Stage),
 }
+
+/// Somebody without rights, and somebody else.
+const ANN: u32 = 1000;
+const BOB: u32 = 1001;
+/// A group of which neither is a member by default.
+const STAFF: u32 = 5000;
 
 /// The scenarios of one file: a name each, with `needs_root` behind some.
 macro_rules! table {
@@ -31,7 +38,13 @@ pub(crate) use table;
 
 /// Every scenario, in the order of the files.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    msg::ALL.iter().copied().flatten()
+    msg::ALL.iter().chain(sem::ALL).copied().flatten()
+}
+
+/// Whether a scenario is one of semaphores.
+pub fn is_of_semaphores(scenario: &Scenario) -> bool {
+    let mut semaphores = sem::ALL.iter().copied().flatten();
+    semaphores.any(|one| one.name == scenario.name)
 }
 
 /// The scenario of this name.

@@ -8,6 +8,10 @@ use usysv_conformance::compare::difference;
 use usysv_conformance::runner::{self, Power, Run, Side};
 use usysv_conformance::scenarios::{self, Scenario};
 
+/// Whether `libusysv.so` takes semaphore calls. Until it does, they would reach the kernel through
+/// it unnoticed, and a `usysv::` trial would compare the kernel with itself.
+const ENGINE_HAS_SEM: bool = false;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_usysv-conformance");
 
 /// The kernel's runs, made when first asked for: both trials of a scenario use the same one.
@@ -130,7 +134,17 @@ fn main() {
             trials.push(trial.with_ignored_flag(lacking.is_some()));
         };
         add("kernel", Oracle::kernel_trial);
-        add("usysv", Oracle::usysv_trial);
+        if ENGINE_HAS_SEM || !scenarios::is_of_semaphores(scenario) {
+            add("usysv", Oracle::usysv_trial);
+        }
+    }
+    if !ENGINE_HAS_SEM {
+        let count = scenarios::all()
+            .filter(|scenario| scenarios::is_of_semaphores(scenario))
+            .count();
+        eprintln!(
+            "KERNEL ONLY: {count} scenarios of semaphores, because libusysv.so has no semaphores yet"
+        );
     }
     for (reason, names) in skipped {
         eprintln!(
