@@ -48,7 +48,7 @@ pub fn play(name: &str, arguments: &[&str]) -> Result<(), String> {
             let got = semcall::semget(id(key)?, 0, 0);
             agree("semget", got.map(|id| id.to_string()), set)
         }
-        _ => Err(format!("no such part: {name} {arguments:?}")),
+        _ => crate::shmparts::play(name, arguments),
     }
 }
 

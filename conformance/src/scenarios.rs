@@ -2,6 +2,7 @@
 
 mod msg;
 mod sem;
+mod shm;
 
 use crate::runner::PRELOADED;
 use crate::stage::Stage;
@@ -38,13 +39,17 @@ pub(crate) use table;
 
 /// Every scenario, in the order of the files.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    msg::ALL.iter().chain(sem::ALL).copied().flatten()
+    msg::ALL
+        .iter()
+        .chain(sem::ALL)
+        .copied()
+        .flatten()
+        .chain(shm())
 }
 
-/// Whether a scenario is one of semaphores.
-pub fn is_of_semaphores(scenario: &Scenario) -> bool {
-    let mut semaphores = sem::ALL.iter().copied().flatten();
-    semaphores.any(|one| one.name == scenario.name)
+/// Those of shared memory.
+pub fn shm() -> impl Iterator<Item = &'static Scenario> {
+    shm::ALL.iter().copied().flatten()
 }
 
 /// The scenario of this name.
