@@ -23,7 +23,7 @@ use crate::next;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
 use core::ptr;
-use engine::abi::MsqidDs;
+use engine::abi::{MsqidDs, SemidDs};
 use engine::sys;
 use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, mode_t};
 
@@ -31,6 +31,8 @@ use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TR
 enum Target {
     /// `/proc/sysvipc/msg`.
     Queues,
+    /// `/proc/sysvipc/sem`.
+    Sets,
     /// `/proc/sys/kernel/msgmax` and its like, by name.
     Limit(&'static str),
 }
@@ -41,8 +43,8 @@ const PREFIX: &[u8] = b"/proc/sys";
 /// What follows [`PREFIX`] in the paths of tables and of limits, and the names there.
 const TABLES: &[u8] = b"vipc/";
 const LIMITS: &[u8] = b"/kernel/";
-const TABLE_NAMES: [(&str, Target); 1] = [("msg", Target::Queues)];
-const LIMIT_NAMES: [&str; 3] = ["msgmax", "msgmnb", "msgmni"];
+const TABLE_NAMES: [(&str, Target); 2] = [("msg", Target::Queues), ("sem", Target::Sets)];
+const LIMIT_NAMES: [&str; 4] = ["msgmax", "msgmnb", "msgmni", "sem"];
 
 /// Which of our files `path` names. An unreadable path names none: the kernel has the errno.
 #[inline]
@@ -116,10 +118,14 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
         return None;
     }
     match target {
-        Target::Queues if writes(flags) => None,
+        Target::Queues | Target::Sets if writes(flags) => None,
         Target::Queues => snapshot(flags, |file| {
             file.put(format_args!("{}", QUEUES_HEADING));
             hooks::msg_queues(&mut |msqid, ds| queue_line(file, msqid, ds))
+        }),
+        Target::Sets => snapshot(flags, |file| {
+            file.put(format_args!("{}", SETS_HEADING));
+            hooks::sem_sets(&mut |semid, ds| set_line(file, semid, ds))
         }),
         Target::Limit(limit) if writes(flags) => open_limit(limit, flags),
         Target::Limit(limit) => {
@@ -168,6 +174,27 @@ fn queue_line(file: &mut Snapshot, msqid: i32, ds: &MsqidDs) {
         p.key, msqid, p.mode, cbytes, qnum, lspid, lrpid,
         p.uid, p.gid, p.cuid, p.cgid,
         ds.msg_stime, ds.msg_rtime, ds.msg_ctime,
+    ));
+}
+
+const SETS_HEADING: &str =
+    "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n";
+
+/// One line of `/proc/sysvipc/sem`, as `sysvipc_sem_proc_show` in Linux's ipc/sem.c.
+fn set_line(file: &mut Snapshot, semid: i32, ds: &SemidDs) {
+    let p = &ds.sem_perm;
+    file.put(format_args!(
+        "{:>10} {:>10}  {:>4o} {:>10} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10}\n",
+        p.key,
+        semid,
+        p.mode,
+        ds.sem_nsems,
+        p.uid,
+        p.gid,
+        p.cuid,
+        p.cgid,
+        ds.sem_otime,
+        ds.sem_ctime,
     ));
 }
 
@@ -569,7 +596,7 @@ fn access_to(target: Target, mode: c_int, flags: c_int) -> Option<c_int> {
     match target {
         // Everyone may read, also where the kernel has no System V IPC and so no such file.
         _ if mode & libc::W_OK == 0 => Some(0),
-        Target::Queues => None,
+        Target::Queues | Target::Sets => None,
         Target::Limit(limit) => hooks::limit_path(limit, &mut |path| {
             access_at(libc::AT_FDCWD, path.as_ptr(), mode, flags)
         }),
