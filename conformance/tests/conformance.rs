@@ -70,18 +70,42 @@ const DIFFERS: &[(&str, &[&str])] = &[
             "limits_have_bounds",
             "limits_read_in_small_pieces_end_after_the_first",
             "limits_refuse_nonsense",
+            "sem_limits_beyond_four_are_ignored",
+            "sem_limits_read_in_small_pieces_end_after_the_first",
+            "sem_limits_refuse_a_wrong_semmni",
+            "sem_limits_refuse_nonsense",
         ],
     ),
     (
-        "a stopped process keeps its place in line, for a second",
+        "a stopped process keeps its place in line (a receiver for a second), and its wait goes on",
         &[
+            "stop_and_continue_interrupt_a_semop",
+            "stopped_sleeper_waits_for_nothing",
             "stopped_and_continued_receiver_goes_to_the_end_of_the_line",
             "stopped_receiver_holds_nothing_back",
         ],
     ),
     (
-        "a vfork child that sends before its exec passes for its parent",
-        &["vforked_child_sends_under_its_own_pid"],
+        "a vfork child that calls before its exec passes for its parent",
+        &[
+            "vforked_child_has_undo_of_its_own",
+            "vforked_child_operates_under_its_own_pid",
+            "vforked_child_sends_under_its_own_pid",
+            "vforked_child_that_execs_keeps_its_undo",
+        ],
+    ),
+    (
+        "only absolute paths below /proc are recognised",
+        &["sem_table_read_by_other_programs_is_the_same"],
+    ),
+    (
+        "a process has one undo list: neither clone(2) nor unshare(2) with CLONE_SYSVSEM is seen",
+        &[
+            "clone_that_shares_undo_keeps_it_until_both_end",
+            "clone_that_shares_undo_outlives_its_parent",
+            "unshare_of_undo_applies_it_at_once",
+            "unshare_of_undo_by_a_thread_leaves_the_others",
+        ],
     ),
 ];
 
