@@ -1,0 +1,5 @@
+#!/bin/bash
+# stress-ng --sem-sysv: processes that wait for, time out on and undo on one semaphore, verified.
+# needs: sem
+. "${0%/*}/stress.bash"
+stress sem-sysv 2 20000

@@ -1,0 +1,5 @@
+#!/bin/bash
+# stress-ng --shm-sysv: segments made, attached, filled, checked and removed, verified.
+# needs: shm
+. "${0%/*}/stress.bash"
+stress shm-sysv 2 40 --shm-sysv-bytes 2M --shm-sysv-segs 8
