@@ -6,7 +6,8 @@
 # As root its children run as nobody. Two sockets, as one alone needs no mutex.
 set -eu
 apache=/usr/sbin/apache2
-trap 'kill -9 $(cat pid 2>/dev/null) $(pgrep -P "$(cat pid)" 2>/dev/null) 2>/dev/null; wait' EXIT
+server=
+trap 'kill -9 $server $(pgrep -P "${server:-none}") 2>/dev/null || true' EXIT
 
 read -r first second < <(perl -MIO::Socket::INET -e '
 	my @s = map { IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die } 1, 2;
@@ -35,7 +36,9 @@ MaxSpareServers 8
 MaxRequestWorkers 16
 END
 $apache -f "$PWD/httpd.conf" -t -D DUMP_RUN_CFG 2>/dev/null | sed -n 's/.*\(mechanism=[a-z]*\).*/\1/p' | sort -u
-$apache -f "$PWD/httpd.conf" -D FOREGROUND &
+# It ends by a signal to its process group, which must not be ours.
+setsid $apache -f "$PWD/httpd.conf" -D FOREGROUND &
+server=$!
 
 get() {
 	curl --silent --show-error --max-time 10 "http://127.0.0.1:$1/page"
@@ -71,11 +74,12 @@ ab -r -q -n 3000 -c 4 "http://127.0.0.1:$second/page" >/dev/null 2>&1 &
 load=$!
 while kill -0 $load 2>/dev/null; do
 	read -r _ _ holder < <(mutex)
-	grep -qx "$(cat pid)" <(ps -o ppid= -p "$holder" | tr -d ' ') && kill -9 "$holder"
+	grep -qx "$holder" <(pgrep -P $server) && kill -9 "$holder"
 	sleep 0.3
 done
 wait $load || true
 ab -q -n 500 -c 4 "http://127.0.0.1:$first/page" | grep -E '^(Complete|Failed) requests'
-kill "$(cat pid)"
-wait
+kill $server
+wait $server || echo "httpd's exit status: $?"
+server=
 echo "sets of semaphores left: $(ipcs -s | grep -c '^0x' || true)"
