@@ -3,4 +3,4 @@
 # needs: shm
 # shellcheck source=/dev/null
 . "${0%/*}/stress.bash"
-stress shm-sysv 2 40 --shm-sysv-bytes 2M --shm-sysv-segs 8
+stress shm-sysv 2 400 --shm-sysv-bytes 2M --shm-sysv-segs 8
