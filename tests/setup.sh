@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs what `make test`, `make check` and `make demo` need besides Rust: Debian packages (about
-# half a minute, most of it PostgreSQL), and Python's sysv_ipc and posix_ipc with their own tests
-# under the target directory (about 15 s). Quick when all is there already.
+# Installs what `make test`, `make check` and `make demo` need besides Rust: Debian packages, and
+# Python's sysv_ipc and posix_ipc with their own tests under the target directory. Quick when all is
+# there already; the Python modules take about 10 s to build.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
