@@ -48,5 +48,6 @@ pub use msg::Sink;
 
 pub use namespace::{Fault, Limits, Namespace};
 pub use queue::{Message, Queue, Select};
+pub use sem::{SemUndo, SemWaiter};
 #[doc(hidden)]
 pub use sleeping::interrupted;

@@ -7,7 +7,7 @@ use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::object::{self, Kind};
 use crate::registry::Plan;
-use crate::sem::{self, Locked};
+use crate::sem::{self, Locked, SemUndo, SemWaiter};
 use core::time::Duration;
 
 const SEMMNS: i32 = 1_024_000_000;
@@ -32,6 +32,17 @@ impl Engine {
                 visit(semid, &ds);
             }
         })
+    }
+
+    /// Calls `visit`, which must not call the engine, with every sleeper of a set. Needs read permission.
+    pub fn each_waiter(&self, semid: i32, visit: &mut dyn FnMut(&SemWaiter)) -> Result<()> {
+        self.with_set(semid, 0o444, |q| q.each_sleeper(visit))
+    }
+
+    /// Calls `visit`, which must not call the engine, with everything that processes have to be
+    /// undone in a set. Needs read permission.
+    pub fn each_undo(&self, semid: i32, visit: &mut dyn FnMut(&SemUndo)) -> Result<()> {
+        self.with_set(semid, 0o444, |q| q.each_semadj(visit))
     }
 
     /// `GETALL` to wherever `sink` says, once the number of semaphores is known; see [`Engine::setall_raw`].

@@ -3,13 +3,39 @@
 use super::Locked;
 use super::layout::NIL;
 use super::recover::{PUT, SET};
-use crate::abi::{IPCMNI, IpcPerm, SEMVMX, SemidDs};
+use crate::abi::{IPCMNI, IpcPerm, SEMVMX, Sembuf, SemidDs};
 use crate::backend::SemField;
 use crate::crash::crashpoint;
 use crate::creds::Owned;
 use crate::errno::{Errno, Result};
 use crate::object::REMOVED;
 use core::sync::atomic::Ordering::*;
+
+/// A sleeping `semop`: who, since when, and what holds it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SemWaiter {
+    /// Its process.
+    pub pid: i32,
+    /// Its thread.
+    pub tid: i32,
+    /// Since when it waits, in seconds since the epoch.
+    pub since: i64,
+    /// How many operations its array has.
+    pub nsops: u32,
+    /// The operation that holds it up.
+    pub blocking: Sembuf,
+}
+
+/// What a process has to be undone in a set, for one semaphore: who may hold others up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SemUndo {
+    /// The process.
+    pub pid: i32,
+    /// The semaphore's number.
+    pub sem_num: u16,
+    /// What is added when the process ends.
+    pub semadj: i16,
+}
 
 impl Locked<'_> {
     /// `IPC_STAT`. Undoes first what the dead left: that is a change, with its time.
@@ -59,6 +85,41 @@ impl Locked<'_> {
             Ok(())
         })?;
         Ok(count)
+    }
+
+    /// Calls `visit` with each sleeper, in the order of the slots.
+    pub fn each_sleeper(&mut self, visit: &mut dyn FnMut(&SemWaiter)) -> Result<()> {
+        self.with_repair(|q| q.look())?;
+        self.each_waiter(|index| {
+            let slot = self.p.slot(index)?;
+            visit(&SemWaiter {
+                pid: slot.pid.load(Relaxed) as i32,
+                tid: slot.tid.load(Relaxed) as i32,
+                since: i64::from(slot.since.load(Relaxed)),
+                nsops: slot.nops.load(Relaxed),
+                blocking: self.op_of(index, slot.blocking.load(Relaxed))?,
+            });
+            Ok(())
+        })
+    }
+
+    /// Calls `visit` with each `semadj` that is not 0.
+    pub fn each_semadj(&mut self, visit: &mut dyn FnMut(&SemUndo)) -> Result<()> {
+        self.with_repair(|q| q.look())?;
+        for row in 0..self.h.rows.load(Relaxed) {
+            let pid = self.p.row(row)?.pid.load(Relaxed) as i32;
+            for num in 0..self.nsems() {
+                let semadj = self.adj_of(row, num)? as i16;
+                if semadj != 0 {
+                    visit(&SemUndo {
+                        pid,
+                        sem_num: num as u16,
+                        semadj,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// `GETALL`: calls `put` with each value.

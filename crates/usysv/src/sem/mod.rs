@@ -26,6 +26,7 @@ mod slots;
 mod undo;
 mod wait;
 
+pub use ctl::{SemUndo, SemWaiter};
 pub(crate) use layout::{file_len, fill};
 pub(crate) use ops::semop;
 

@@ -41,7 +41,7 @@ pub(crate) fn semop(
     bell::mine(ns)?;
     let most = ops.iter().map(|op| op.sem_num).max().unwrap_or(0);
     let alters = ops.iter().any(|op| op.sem_op != 0);
-    let undoes = ops.iter().any(|op| undoes(op));
+    let undoes = ops.iter().any(undoes);
     let mut q = lock(ns, pin, id)?;
     if u32::from(most) >= q.nsems() {
         return Err(Errno::EFBIG);
