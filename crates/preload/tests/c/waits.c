@@ -121,8 +121,8 @@ static void step(pid_t pid) {
   waitpid(pid, &status, 0);
 }
 
-/* A debug build takes many instructions for little: each seventh is enough there. */
-enum { MOST = 400000, WINDOW = 2500, STRIDE = 7, LEAD = 300 };
+/* A debug build takes many instructions for little: each third is enough there. */
+enum { MOST = 400000, WINDOW = 600, STRIDE = 3, LEAD = 300 };
 
 /* Where each instruction was, from the stop to the futex call in which the receiver sleeps. */
 static unsigned long trail[MOST];
