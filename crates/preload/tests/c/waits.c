@@ -123,8 +123,8 @@ static void step(pid_t pid) {
   waitpid(pid, &status, 0);
 }
 
-/* A debug build takes many instructions for little: each third is enough there. */
-enum { MOST = 400000, WINDOW = 600, STRIDE = 3, LEAD = 300 };
+/* A debug build takes many instructions for little: each fourth is enough there. */
+enum { MOST = 400000, WINDOW = 2000, STRIDE = 4, LEAD = 40 };
 
 /* Where each instruction was, from the stop to the futex call in which the receiver sleeps. */
 static unsigned long trail[MOST];
@@ -155,7 +155,8 @@ static int visits_before(int place) {
 }
 
 /* Runs on to a place of the trail at full speed: stepping all the way would take minutes. */
-static void run_to(pid_t pid, int place, int visits) {
+static void run_to(pid_t pid, int place) {
+  int visits = visits_before(place);
   long code = ptrace(PTRACE_PEEKTEXT, pid, trail[place], 0);
   for (; visits >= 0; visits--) {
     struct user_regs_struct regs;
@@ -181,13 +182,13 @@ static void a_handler_anywhere_before_the_sleep(void) {
   int last = steps_to_sleep();
   CHECK(last > WINDOW + LEAD && last < MOST);
   if (check_bad) return;
-  int from = last - WINDOW;
-  for (int place = from - LEAD; place < last - WINDOW; place++)
-    if (visits_before(place) < visits_before(from)) from = place;
-  int visits = visits_before(from);
   for (int at = last - WINDOW; at <= last && !check_bad; at += STRIDE) {
+    /* The last steps one by one, from where execution seldom comes. */
+    int from = at;
+    for (int place = at - LEAD; place < at; place++)
+      if (visits_before(place) < visits_before(from)) from = place;
     pid_t pid = stepped();
-    run_to(pid, from, visits);
+    run_to(pid, from);
     for (int i = from; i < at; i++) step(pid);
     ptrace(PTRACE_DETACH, pid, 0, SIGUSR1);
     int status = 0;
