@@ -9,7 +9,9 @@ use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
+use crate::look::Look;
 use crate::namespace::Namespace;
+use crate::object::LIVE;
 use core::sync::atomic::Ordering::*;
 use core::time::Duration;
 
@@ -40,30 +42,39 @@ pub(crate) fn semop(
     // Before the lock: see there.
     bell::mine(ns)?;
     let set = Set::of(ns, pin)?;
-    let fine = set.enter(id)?;
-    if let ([op], true) = (ops, fine)
-        && set.goes_alone(op)
-    {
-        set.h.object.lock.unlock();
-        return Ok(());
+    let mut look = None;
+    loop {
+        let fine = set.enter(id)?;
+        if let ([op], true) = (ops, fine)
+            && set.goes_alone(op)
+        {
+            set.h.object.lock.unlock();
+            return Ok(());
+        }
+        let mut q = set.locked(fine, id)?;
+        if u32::from(most(ops)) >= q.nsems() {
+            return Err(Errno::EFBIG);
+        }
+        if !q.lets_in(ops) {
+            return Err(Errno::EACCES);
+        }
+        let undoes = ops.iter().any(undoes);
+        let blocking = match q.with_repair(|q| q.now(ops, undoes))? {
+            Outcome::Goes(_) => return Ok(()),
+            Outcome::Fails(e) => return Err(e),
+            Outcome::Blocks(blocking) => blocking,
+        };
+        if timeout == Some(Duration::ZERO) {
+            return Err(Errno::EAGAIN);
+        }
+        let look = look.get_or_insert_with(|| Look::new(&set.h.cpu, true));
+        if look.is_over()? {
+            return wait::wait(q, id, ops, undoes, blocking, timeout);
+        }
+        drop(q);
+        let op = ops.get(blocking as usize).copied().unwrap_or_default();
+        look.watch(|| !set.holds_up(&op));
     }
-    let mut q = set.locked(fine, id)?;
-    if u32::from(most(ops)) >= q.nsems() {
-        return Err(Errno::EFBIG);
-    }
-    if !q.lets_in(ops) {
-        return Err(Errno::EACCES);
-    }
-    let undoes = ops.iter().any(undoes);
-    let blocking = match q.with_repair(|q| q.now(ops, undoes))? {
-        Outcome::Goes(_) => return Ok(()),
-        Outcome::Fails(e) => return Err(e),
-        Outcome::Blocks(blocking) => blocking,
-    };
-    if timeout == Some(Duration::ZERO) {
-        return Err(Errno::EAGAIN);
-    }
-    wait::wait(q, id, ops, undoes, blocking, timeout)
 }
 
 fn most(ops: &[Sembuf]) -> u16 {
@@ -103,6 +114,19 @@ impl Set<'_> {
     fn lets_in(&self, ops: &[Sembuf]) -> bool {
         let alters = ops.iter().any(|op| op.sem_op != 0);
         Creds::current().may(&self.owned(), if alters { 0o222 } else { 0o444 })
+    }
+
+    /// Whether an operation cannot go, as far as a look without the lock tells.
+    fn holds_up(&self, op: &Sembuf) -> bool {
+        let removed = self.h.object.state.load(Relaxed) != LIVE;
+        let value = self.value(u32::from(op.sem_num)).unwrap_or(0);
+        let needs = -i32::from(op.sem_op);
+        !removed
+            && if needs == 0 {
+                value != 0
+            } else {
+                value < needs
+            }
     }
 
     /// The short way for one operation that goes at once and concerns nobody else: nobody sleeps,
