@@ -65,8 +65,11 @@ impl Stat<'_> {
         text.get(end + 2..).map(Stat)
     }
 
+    /// Whether it runs none of its program any more: it has ended, or is about to.
     fn ended(&self) -> bool {
-        matches!(self.0.first(), Some(b'Z' | b'X' | b'x'))
+        const PF_EXITING: u64 = 4;
+        let exits = self.field(9).is_some_and(|flags| flags & PF_EXITING != 0);
+        exits || matches!(self.0.first(), Some(b'Z' | b'X' | b'x'))
     }
 
     /// A field by its number in proc(5), at least 4.

@@ -52,6 +52,13 @@ impl Set<'_> {
         Ok(())
     }
 
+    /// The bell of a row that another process uses.
+    pub(super) fn bell_of_another(&self, row: u32) -> Result<Option<Bell>> {
+        let row = self.p.row(row)?;
+        let used = row.state.load(Relaxed) == USED && owner_of(row) != self.me;
+        Ok(used.then(|| bell_of(row)))
+    }
+
     /// A row's `semadj`; no row has none.
     #[inline]
     pub(super) fn adj_of(&self, row: u32, num: u32) -> Result<i32> {
@@ -119,6 +126,7 @@ impl Locked<'_> {
         row.bell[1].store(bell.generation, Relaxed);
         row.state.store(USED, Release);
         crashpoint!("sem.row.used");
+        self.alert_watch();
         Ok(unused)
     }
 
@@ -134,7 +142,6 @@ impl Locked<'_> {
             self.h.rows_backed.store(to, Relaxed);
         }
         self.h.rows.store(row + 1, Relaxed);
-        self.alert_watch();
         Ok(row)
     }
 

@@ -4,8 +4,9 @@
 //! (`line`). So a sleeper that wakes to news only has to read them.
 //!
 //! Nobody else would notice that a holder was killed (`undo`), or a waker between its unlock and
-//! its wake. So one sleeper stands watch: it looks every 20 ms, at memory only, while there are
-//! undo rows, and every half second while there are none. A sleeper that has slept 20 ms without
+//! its wake. A sleeper listens to the bell of who holds it up, as far as it can tell, and one
+//! sleeper stands watch: it looks every 20 ms, at memory only, while several processes have undo
+//! rows, and else every half second. A sleeper that has slept 20 ms without
 //! news takes the watch if it is vacant, else it sleeps deeply: until there is news, or the death
 //! bell of the watch rings. A watch that leaves wakes a deep sleeper to take over, unless a light
 //! one will soon look for itself.
@@ -46,11 +47,10 @@ struct Sleeper<'a> {
     handled: u32,
 }
 
-/// How a sleeper sleeps next.
-enum Sleep {
-    For(u64),
-    /// Or until the watch dies.
-    Deep(Bell),
+/// How a sleeper sleeps next: so long, or until this bell rings.
+struct Sleep {
+    ns: u64,
+    bell: Option<Bell>,
 }
 
 /// Waits until the array went, the set is removed, a handler ran, or time is up.
@@ -72,23 +72,30 @@ pub(super) fn wait(
         slot: q.p.slot(index)?,
         handled: tls::block().handled.load(Relaxed),
     };
+    let how = Sleep {
+        ns: LIGHT_NS,
+        bell: match q.h.rows.load(Relaxed) {
+            0 => None,
+            _ => q.holder(index)?.0,
+        },
+    };
     drop(q);
     let until = timeout.and_then(|timeout| {
         let ns = u64::try_from(timeout.as_nanos()).ok()?;
         sys::monotonic_ns().checked_add(ns)
     });
-    let ended = sleeper.wait(until);
+    let ended = sleeper.wait(how, until);
     sleeper.hand_watch_on();
     ended
 }
 
 impl<'a> Sleeper<'a> {
-    fn wait(&self, until: Option<u64>) -> Result<()> {
+    fn wait(&self, mut how: Sleep, until: Option<u64>) -> Result<()> {
         let withdraw = || self.withdraw();
         let sleeping = Sleeping {
             withdraw: &withdraw,
         };
-        let mut how = Sleep::For(LIGHT_NS);
+        let mut beats = 0;
         loop {
             let slept = sleeping.during(|| self.sleep(&how, until));
             if let Some(news) = self.news() {
@@ -102,9 +109,9 @@ impl<'a> Sleeper<'a> {
                 return self.give_up(Errno::EAGAIN);
             }
             // News of `EINTR` by a handler's withdrawal, and all others, are read above.
-            match self.look()? {
-                Some(next) => how = next,
-                None => how = Sleep::For(LIGHT_NS),
+            beats += 1;
+            if let Some(next) = self.look(beats)? {
+                how = next;
             }
         }
     }
@@ -118,19 +125,17 @@ impl<'a> Sleeper<'a> {
             None => u64::MAX,
         };
         let news = &self.slot.news;
-        match *how {
-            Sleep::For(ns) => sys::futex_wait(news, 0, ns.min(left)),
-            Sleep::Deep(watch) => {
-                let Some(bell) = self.ns.listen(watch) else {
-                    return Ok(());
-                };
-                match sys::futex_wait_both([(news, 0), bell], DEEP_NS.min(left)) {
-                    Err(Errno::ENOSYS | Errno::EPERM) => {
-                        sys::futex_wait(news, 0, DEAF_NS.min(left))
-                    }
-                    other => other,
-                }
+        let Some(bell) = how.bell else {
+            return sys::futex_wait(news, 0, how.ns.min(left));
+        };
+        let Some(rings) = self.ns.listen(bell) else {
+            return Ok(());
+        };
+        match sys::futex_wait_both([(news, 0), rings], how.ns.min(left)) {
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                sys::futex_wait(news, 0, how.ns.min(DEAF_NS).min(left))
             }
+            other => other,
         }
     }
 
@@ -185,7 +190,7 @@ impl<'a> Sleeper<'a> {
     }
 
     /// Slept long without news: looks around. `None`: there is news after all.
-    fn look(&self) -> Result<Option<Sleep>> {
+    fn look(&self, beats: u64) -> Result<Option<Sleep>> {
         let mut q = match lock(self.ns, self.pin, self.id) {
             Err(Errno::EIDRM) => return Ok(None),
             other => other?,
@@ -196,15 +201,20 @@ impl<'a> Sleeper<'a> {
         }
         if let Some(watch) = q.watch_besides(self.index)? {
             self.slot.deep.store(1, Relaxed);
-            return Ok(Some(Sleep::Deep(watch)));
+            let bell = Some(watch).filter(|bell| *bell != Bell::NONE);
+            let ns = if bell.is_some() { DEEP_NS } else { DEAF_NS };
+            return Ok(Some(Sleep { ns, bell }));
         }
         q.h.watch.store(self.index, Relaxed);
         self.slot.deep.store(0, Relaxed);
-        q.wake_forgotten()?;
-        Ok(Some(Sleep::For(match q.h.rows.load(Relaxed) {
-            0 => IDLE_NS,
-            _ => WATCH_NS,
-        })))
+        let (bell, sole) = q.holder(self.index)?;
+        // A new row wakes the watch.
+        let idle = sole || q.h.rows.load(Relaxed) == 0;
+        if idle || beats.is_multiple_of(IDLE_NS / WATCH_NS) {
+            q.wake_forgotten()?;
+        }
+        let ns = if idle { IDLE_NS } else { WATCH_NS };
+        Ok(Some(Sleep { ns, bell }))
     }
 
     /// After a wait: somebody else stands watch now.
@@ -261,6 +271,25 @@ impl Locked<'_> {
             index: slot.bell[0].load(Relaxed),
             generation: slot.bell[1].load(Relaxed),
         }))
+    }
+
+    /// The bell, if it is silent, of a process whose undo may let this sleeper go on; and whether
+    /// no other process has a row.
+    fn holder(&self, index: u32) -> Result<(Option<Bell>, bool)> {
+        let blocking = self.p.slot(index)?.blocking.load(Relaxed);
+        let num = u32::from(self.op_of(index, blocking)?.sem_num);
+        let (mut rows, mut found) = (0, None);
+        for row in 0..self.h.rows.load(Relaxed) {
+            let Some(bell) = self.bell_of_another(row)? else {
+                continue;
+            };
+            rows += 1;
+            if found.is_none() || self.adj_of(row, num)? != 0 {
+                found = Some(bell);
+            }
+        }
+        let heard = found.filter(|bell| !self.ns.rings(*bell));
+        Ok((heard, rows == 1 && heard.is_some()))
     }
 
     /// Whoever has news and sleeps on was forgotten by a waker that was killed.
