@@ -14,6 +14,8 @@ pub unsafe trait Plain: Copy {}
 unsafe impl Plain for engine::abi::MsqidDs {}
 // SAFETY: numbers only.
 unsafe impl Plain for engine::abi::SemidDs {}
+// SAFETY: numbers only.
+unsafe impl Plain for engine::abi::ShmidDs {}
 
 /// Runs a call with `errno` kept, and set if it fails.
 #[inline]

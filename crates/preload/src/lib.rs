@@ -11,10 +11,13 @@ mod edge;
 mod efault;
 #[cfg(debug_assertions)]
 mod for_tests;
+mod fork;
 mod hooks;
 mod msg;
 mod next;
+mod posixshm;
 mod procfs;
+mod shm;
 mod signals;
 mod tls;
 

@@ -1,4 +1,4 @@
-//! `/proc/sysvipc/*` and `/proc/sys/kernel/msg*`, as the namespace has them: the functions that
+//! `/proc/sysvipc/*` and `/proc/sys/kernel/{msg,shm}*`, as the namespace has them: the functions that
 //! open a file or ask for access to one.
 //!
 //! Owns the list of those paths. They are recognised as written, absolute; other spellings
@@ -23,7 +23,7 @@ use crate::next;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
 use core::ptr;
-use engine::abi::MsqidDs;
+use engine::abi::{MsqidDs, ShmidDs};
 use engine::sys;
 use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, mode_t};
 
@@ -31,6 +31,8 @@ use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TR
 enum Target {
     /// `/proc/sysvipc/msg`.
     Queues,
+    /// `/proc/sysvipc/shm`.
+    Segments,
     /// `/proc/sys/kernel/msgmax` and its like, by name.
     Limit(&'static str),
 }
@@ -41,8 +43,16 @@ const PREFIX: &[u8] = b"/proc/sys";
 /// What follows [`PREFIX`] in the paths of tables and of limits, and the names there.
 const TABLES: &[u8] = b"vipc/";
 const LIMITS: &[u8] = b"/kernel/";
-const TABLE_NAMES: [(&str, Target); 1] = [("msg", Target::Queues)];
-const LIMIT_NAMES: [&str; 3] = ["msgmax", "msgmnb", "msgmni"];
+const TABLE_NAMES: [(&str, Target); 2] = [("msg", Target::Queues), ("shm", Target::Segments)];
+const LIMIT_NAMES: [&str; 7] = [
+    "msgmax",
+    "msgmnb",
+    "msgmni",
+    "shmmax",
+    "shmall",
+    "shmmni",
+    "shm_rmid_forced",
+];
 
 /// Which of our files `path` names. An unreadable path names none: the kernel has the errno.
 #[inline]
@@ -116,7 +126,11 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
         return None;
     }
     match target {
-        Target::Queues if writes(flags) => None,
+        Target::Queues | Target::Segments if writes(flags) => None,
+        Target::Segments => snapshot(flags, |file| {
+            file.put(format_args!("{}", SEGMENTS_HEADING));
+            hooks::segments(&mut |shmid, ds, rss| segment_line(file, shmid, ds, rss))
+        }),
         Target::Queues => snapshot(flags, |file| {
             file.put(format_args!("{}", QUEUES_HEADING));
             hooks::msg_queues(&mut |msqid, ds| queue_line(file, msqid, ds))
@@ -168,6 +182,19 @@ fn queue_line(file: &mut Snapshot, msqid: i32, ds: &MsqidDs) {
         p.key, msqid, p.mode, cbytes, qnum, lspid, lrpid,
         p.uid, p.gid, p.cuid, p.cgid,
         ds.msg_stime, ds.msg_rtime, ds.msg_ctime,
+    ));
+}
+
+const SEGMENTS_HEADING: &str = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n";
+
+/// One line of `/proc/sysvipc/shm`. What was swapped out counts as there: a file does not tell.
+fn segment_line(file: &mut Snapshot, shmid: i32, ds: &ShmidDs, rss: u64) {
+    let p = &ds.shm_perm;
+    file.put(format_args!(
+        "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
+        p.key, shmid, p.mode, ds.shm_segsz, ds.shm_cpid, ds.shm_lpid, ds.shm_nattch,
+        p.uid, p.gid, p.cuid, p.cgid,
+        ds.shm_atime, ds.shm_dtime, ds.shm_ctime, rss, 0,
     ));
 }
 
@@ -569,7 +596,7 @@ fn access_to(target: Target, mode: c_int, flags: c_int) -> Option<c_int> {
     match target {
         // Everyone may read, also where the kernel has no System V IPC and so no such file.
         _ if mode & libc::W_OK == 0 => Some(0),
-        Target::Queues => None,
+        Target::Queues | Target::Segments => None,
         Target::Limit(limit) => hooks::limit_path(limit, &mut |path| {
             access_at(libc::AT_FDCWD, path.as_ptr(), mode, flags)
         }),

@@ -26,19 +26,23 @@ mod msg;
 mod namespace;
 mod object;
 mod path;
+mod posix;
 mod process;
 mod queue;
 mod registry;
+mod shm;
 #[doc(hidden)]
 pub mod sys;
 #[doc(hidden)]
 pub mod tls;
 
-pub use backend::{Backend, Messages, SemField, Semaphores};
+pub use backend::{Backend, Messages, SemField, Semaphores, SharedMemory};
 #[cfg(debug_assertions)]
 pub use crash::arm as arm_crashpoint;
 pub use creds::changed as creds_changed;
 pub use engine::Engine;
+#[doc(hidden)]
+pub use engine::{Changing, Flags, Fork};
 pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
@@ -46,4 +50,5 @@ pub use msg::Sink;
 #[doc(hidden)]
 pub use msg::interrupted;
 pub use namespace::{Fault, Limits, Namespace};
+pub use posix::PosixShm;
 pub use queue::{Message, Queue, Select};

@@ -5,6 +5,8 @@
 //! NS/bells     a word for each thread that somebody may have to outlive; see `bell`
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
 //! NS/msg/I     the queue with index I; sem/I and shm/I likewise
+//! NS/shm/I.data the bytes of the segment with index I
+//! NS/posix/N   the POSIX shared memory named N
 //! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
 //! NS/limits/L  the limits as text, as /proc/sys/kernel has them
 //! ```
@@ -33,7 +35,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 /// `usysv-ns`, little end first: a foreign byte order does not match.
 const MAGIC: u64 = u64::from_le_bytes(*b"usysv-ns");
 /// Moves with every change of any layout in a namespace.
-pub(crate) const LAYOUT: u32 = 2;
+pub(crate) const LAYOUT: u32 = 3;
 const FILE_LEN: usize = 4096;
 /// How long after a limit's text file was opened for writing something may still be written.
 const SETTLE_MS: u64 = 2000;
@@ -349,7 +351,7 @@ impl Drop for Namespace {
     }
 }
 
-const DIRECTORIES: [&[u8]; 5] = [b"msg", b"sem", b"shm", b"key", b"limits"];
+const DIRECTORIES: [&[u8]; 6] = [b"msg", b"sem", b"shm", b"key", b"limits", b"posix"];
 
 fn file(dir: &Path, name: &[u8]) -> Result<Path> {
     let mut path = *dir;

@@ -126,6 +126,24 @@ impl Drop for Fd {
     }
 }
 
+impl Fd {
+    /// A number that somebody else closes from now on.
+    pub fn into_raw(self) -> i32 {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+
+    pub fn raw(&self) -> i32 {
+        self.0
+    }
+
+    /// A number from [`Fd::into_raw`].
+    pub fn from_raw(fd: i32) -> Fd {
+        Fd(fd)
+    }
+}
+
 pub(crate) fn open(path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode).map(|fd| Fd(fd as i32))
@@ -257,6 +275,10 @@ pub(crate) fn getpid() -> u32 {
     call!(SYS_getpid).unwrap_or(0) as u32
 }
 
+pub(crate) fn getppid() -> u32 {
+    call!(SYS_getppid).unwrap_or(0) as u32
+}
+
 pub(crate) fn gettid() -> u32 {
     call!(SYS_gettid).unwrap_or(0) as u32
 }
@@ -354,6 +376,50 @@ pub(crate) fn private_memory(len: usize) -> Result<*mut u8> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     call!(SYS_mmap, 0, len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+}
+
+/// Anonymous zeroed memory that fork children share.
+pub(crate) fn shared_memory(len: usize) -> Result<*mut u8> {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    call!(SYS_mmap, 0, len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+}
+
+/// `mmap(MAP_SHARED)` of the first `len` bytes, at an address; where it is.
+///
+/// # Safety
+/// With `MAP_FIXED` in `how`, nobody uses the memory that is replaced.
+pub(crate) unsafe fn map_at(
+    addr: usize,
+    len: usize,
+    prot: i32,
+    how: i32,
+    fd: &Fd,
+) -> Result<usize> {
+    call!(SYS_mmap, addr, len, prot, libc::MAP_SHARED | how, fd.0, 0)
+}
+
+/// Bytes that are free on the file system of this path.
+pub(crate) fn free_bytes(path: &CStr) -> Result<u64> {
+    let mut st = MaybeUninit::<libc::statfs>::uninit();
+    call!(SYS_statfs, path.as_ptr(), st.as_mut_ptr())?;
+    // SAFETY: the kernel filled it.
+    let st = unsafe { st.assume_init() };
+    // A tmpfs without a limit says 0 of 0.
+    if st.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
+    Ok(st.f_bavail.saturating_mul(st.f_bsize as u64))
+}
+
+/// `RLIMIT_MEMLOCK`, in bytes.
+pub(crate) fn memlock_limit() -> u64 {
+    let mut limit = [0u64; 2];
+    let none = core::ptr::null::<u64>();
+    match call!(SYS_prlimit64, 0, libc::RLIMIT_MEMLOCK, none, limit.as_mut_ptr()) {
+        Ok(_) => limit[0],
+        Err(_) => 0,
+    }
 }
 
 /// `mmap(MAP_SHARED)` of the first `len` bytes.
