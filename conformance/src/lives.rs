@@ -52,3 +52,10 @@ pub fn beside(play: extern "C" fn(*mut libc::c_void) -> c_int) -> i32 {
     assert!(pid > 0, "clone: {}", last_errno());
     pid
 }
+
+/// `prctl(PR_SET_DUMPABLE, 0)`: other processes of this user may not look into this one.
+pub fn hide_from_others() {
+    // SAFETY: takes no pointers.
+    let ret = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+    assert_eq!(ret, 0, "prctl: {}", last_errno());
+}

@@ -105,6 +105,12 @@ pub fn anonymous(len: usize) -> usize {
     .expect("memory")
 }
 
+/// A page of zeros that is shared with the children made from now on.
+pub fn shared_page() -> usize {
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    map(0, PAGE, flags, -1, libc::PROT_READ | libc::PROT_WRITE).expect("memory")
+}
+
 /// An address where nothing is mapped, with `len` bytes of nothing behind it and before it.
 pub fn hole(len: usize) -> usize {
     let base = anonymous(3 * len);
