@@ -4,11 +4,15 @@ use super::Scenario;
 
 mod access;
 mod attach;
+mod ctl_set;
+mod ctl_stat;
 mod deaths;
 mod detach;
 mod forks;
 mod get;
 mod ids;
+mod info;
+mod lock;
 mod pieces;
 mod remove;
 
@@ -23,4 +27,8 @@ pub(super) const ALL: &[&[Scenario]] = &[
     forks::ALL,
     deaths::ALL,
     remove::ALL,
+    ctl_stat::ALL,
+    ctl_set::ALL,
+    lock::ALL,
+    info::ALL,
 ];
