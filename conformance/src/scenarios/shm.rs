@@ -12,9 +12,12 @@ mod forks;
 mod get;
 mod ids;
 mod info;
+mod limits;
 mod lock;
+mod permissions;
 mod pieces;
 mod remove;
+mod tables;
 
 /// All of them.
 pub(super) const ALL: &[&[Scenario]] = &[
@@ -27,8 +30,11 @@ pub(super) const ALL: &[&[Scenario]] = &[
     forks::ALL,
     deaths::ALL,
     remove::ALL,
+    limits::ALL,
     ctl_stat::ALL,
     ctl_set::ALL,
     lock::ALL,
     info::ALL,
+    permissions::ALL,
+    tables::ALL,
 ];
