@@ -291,3 +291,75 @@ impl Stage {
         )
     }
 }
+
+/// Sleeps on a futex that others share, unless its word has changed from `expected`.
+pub fn futex_wait(address: usize, expected: u32) {
+    let none = std::ptr::null::<libc::timespec>();
+    // SAFETY: an aligned word of an attachment; see the file's header. A wake-up for nothing is
+    // made good by the caller's look at the word.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            pointer(address),
+            libc::FUTEX_WAIT,
+            expected,
+            none,
+        )
+    };
+    assert!(
+        ret == 0 || last_errno().0 == libc::EAGAIN,
+        "futex: {}",
+        last_errno()
+    );
+}
+
+/// Wakes who sleeps on a futex.
+pub fn futex_wake(address: usize) {
+    // SAFETY: as for `futex_wait`.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            pointer(address),
+            libc::FUTEX_WAKE,
+            i32::MAX,
+        )
+    };
+    assert!(ret >= 0, "futex: {}", last_errno());
+}
+
+/// Makes a robust mutex there that processes share.
+pub fn make_robust_mutex(address: usize) {
+    // SAFETY: page-aligned memory with room for a mutex that nobody uses yet; the attributes live
+    // on this stack.
+    unsafe {
+        let mut attributes: libc::pthread_mutexattr_t = std::mem::zeroed();
+        libc::pthread_mutexattr_init(&mut attributes);
+        libc::pthread_mutexattr_setpshared(&mut attributes, libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_mutexattr_setrobust(&mut attributes, libc::PTHREAD_MUTEX_ROBUST);
+        let ret = libc::pthread_mutex_init(pointer(address).cast(), &attributes);
+        assert_eq!(ret, 0, "pthread_mutex_init");
+    }
+}
+
+/// `pthread_mutex_lock` of what `make_robust_mutex` made: its result.
+pub fn lock_mutex(address: usize) -> c_int {
+    // SAFETY: a mutex was made there.
+    unsafe { libc::pthread_mutex_lock(pointer(address).cast()) }
+}
+
+/// `process_vm_readv`: bytes of another process, as text.
+pub fn peek_other(pid: i32, address: usize, len: usize) -> String {
+    let mut bytes = vec![0_u8; len];
+    let local = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: len,
+    };
+    let remote = libc::iovec {
+        iov_base: pointer(address),
+        iov_len: len,
+    };
+    // SAFETY: the buffer has that room; the kernel checks the other's address itself.
+    let got = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
+    assert_eq!(got, len as isize, "process_vm_readv: {}", last_errno());
+    String::from_utf8_lossy(&bytes).into_owned()
+}

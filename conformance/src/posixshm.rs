@@ -8,17 +8,29 @@ use crate::mapping::map;
 use crate::stage::{Outcome, Stage, show_flags};
 use std::ffi::{CString, c_int};
 
+const PREFIX: &str = "usysv-conformance-";
+
 /// A name that no other player uses, whatever world it shares `/dev/shm` with.
 pub fn own_name(rest: &str) -> String {
-    format!("/usysv-conformance-{}-{rest}", std::process::id())
+    format!("/{PREFIX}{}-{rest}", std::process::id())
 }
 
+/// A name as a transcript shows it: without the player's number, long ones by their length.
 fn show_name(name: &str) -> String {
-    let own = format!("usysv-conformance-{}", std::process::id());
-    let name = name.replace(&own, "own");
+    let Some((before, after)) = name.split_once(PREFIX) else {
+        return format!("{name:?}");
+    };
     if name.len() > 60 {
-        return format!("{} bytes", name.len() - "own".len() + own.len());
+        return format!("{} bytes", name.trim_start_matches('/').len());
     }
+    let rest = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    format!("\"{before}own{rest}\"")
+}
+
+/// A name of so many bytes, slash aside.
+pub fn long_name(len: usize) -> String {
+    let mut name = own_name("");
+    name.push_str(&"x".repeat(len + 1 - name.len()));
     name
 }
 

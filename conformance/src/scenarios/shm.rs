@@ -16,7 +16,9 @@ mod limits;
 mod lock;
 mod permissions;
 mod pieces;
+mod posix;
 mod remove;
+mod sharing;
 mod tables;
 
 /// All of them.
@@ -37,4 +39,6 @@ pub(super) const ALL: &[&[Scenario]] = &[
     info::ALL,
     permissions::ALL,
     tables::ALL,
+    sharing::ALL,
+    posix::ALL,
 ];
