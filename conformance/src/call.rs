@@ -28,7 +28,7 @@ pub struct Message {
 }
 
 /// Runs one call that answers -1 and `errno` when it fails.
-fn checked(call: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
+pub(crate) fn checked(call: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
     // SAFETY: errno is this thread's own; the location is valid for the thread's life.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above: nobody else refers to this thread's errno.

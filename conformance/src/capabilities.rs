@@ -3,6 +3,8 @@
 
 use crate::process::last_errno;
 
+/// Locks memory.
+pub const CAP_IPC_LOCK: u32 = 14;
 /// Goes past permission bits of IPC objects.
 pub const CAP_IPC_OWNER: u32 = 15;
 /// Sets and removes other users' IPC objects.

@@ -33,7 +33,7 @@ pub fn play(name: &str, arguments: &[&str]) -> Result<(), String> {
             let got = call::msgget(id(key)?, 0);
             agree("msgget", got.map(|id| id.to_string()), queue)
         }
-        _ => Err(format!("no such part: {name} {arguments:?}")),
+        _ => crate::shmparts::play(name, arguments),
     }
 }
 

@@ -1,6 +1,7 @@
 //! All scenarios. Those of one mechanism live in its folder, one file per question.
 
 mod msg;
+mod shm;
 
 use crate::runner::PRELOADED;
 use crate::stage::Stage;
@@ -31,7 +32,12 @@ pub(crate) use table;
 
 /// Every scenario, in the order of the files.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    msg::ALL.iter().copied().flatten()
+    msg::ALL.iter().copied().flatten().chain(shm())
+}
+
+/// Those of shared memory.
+pub fn shm() -> impl Iterator<Item = &'static Scenario> {
+    shm::ALL.iter().copied().flatten()
 }
 
 /// The scenario of this name.

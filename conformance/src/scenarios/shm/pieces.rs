@@ -1,0 +1,285 @@
+//! Attachments cut to pieces, moved, and mapped over: what counts, and what `shmdt` takes.
+
+use crate::mapping::{Access, PAGE, access, hole, peek, poke};
+use crate::scenarios::{Scenario, table};
+use crate::shm::Segment;
+use crate::stage::Stage;
+use libc::{EINVAL, MADV_DONTFORK, PROT_READ, PROT_WRITE};
+
+pub(super) const ALL: &[Scenario] = table![
+    unmapping_an_attachment_detaches_it,
+    unmapping_the_last_attachment_of_a_removed_segment_frees_it,
+    unmapping_the_head_leaves_an_attachment,
+    unmapping_the_tail_leaves_an_attachment,
+    unmapping_the_middle_makes_two_attachments,
+    unmapping_two_attachments_at_once,
+    unmapping_piece_by_piece_detaches_with_the_last,
+    detaching_after_the_head_was_unmapped,
+    detaching_after_the_middle_was_unmapped_takes_both_ends,
+    protecting_a_part_makes_more_attachments,
+    protecting_a_part_and_back_rejoins_nothing,
+    locking_a_part_makes_more_attachments,
+    advising_a_part_makes_more_attachments,
+    moved_attachment_is_detached_by_its_new_address,
+    moved_attachment_stays_one,
+    shrunk_attachment_stays_one,
+    grown_attachment_has_no_bytes_behind_its_end,
+    duplicated_attachment_counts_twice,
+    moved_tail_is_not_detached_by_its_address,
+    mapping_over_an_attachment_detaches_it,
+    mapping_over_the_middle_makes_two_attachments,
+    mapping_over_the_last_attachment_of_a_removed_segment_frees_it,
+    removed_segment_lives_as_long_as_a_piece,
+    pieces_are_inherited_piece_by_piece,
+];
+
+/// A segment of four pages, attached once.
+fn four_pages(t: &Stage) -> (Segment, usize) {
+    let segment = t.segment(4 * PAGE);
+    let at = t.attach(segment);
+    (0..4).for_each(|page| poke(at + page * PAGE, b'0' + page as u8));
+    (segment, at)
+}
+
+fn unmapping_an_attachment_detaches_it(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at, 4 * PAGE).must();
+    t.everybody_sees(segment, 0);
+    assert_ne!(t.shm_stat(segment).must().dtime, 0);
+    t.shmdt(at).fails(EINVAL);
+    let at = t.attach(segment);
+    assert_eq!(peek(at + PAGE), b'1');
+}
+
+fn unmapping_the_last_attachment_of_a_removed_segment_frees_it(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.shm_remove(segment).must();
+    t.munmap(at, 4 * PAGE).must();
+    t.is_gone(segment);
+}
+
+fn unmapping_the_head_leaves_an_attachment(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at, PAGE).must();
+    t.everybody_sees(segment, 1);
+    assert_eq!(peek(at + PAGE), b'1');
+    t.shmdt(at + PAGE).fails(EINVAL);
+    t.attached(segment, 1);
+}
+
+fn unmapping_the_tail_leaves_an_attachment(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at + 2 * PAGE, 2 * PAGE).must();
+    t.everybody_sees(segment, 1);
+    t.detach(at);
+    t.attached(segment, 0);
+    assert_eq!(access(at + PAGE), Access::None);
+}
+
+fn unmapping_the_middle_makes_two_attachments(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at + PAGE, 2 * PAGE).must();
+    t.everybody_sees(segment, 2);
+    assert_eq!((peek(at), peek(at + 3 * PAGE)), (b'0', b'3'));
+}
+
+fn unmapping_two_attachments_at_once(t: &Stage) {
+    let segment = t.segment(PAGE);
+    let free = hole(3 * PAGE);
+    t.shmat(segment, free, 0).must();
+    t.shmat(segment, free + 2 * PAGE, 0).must();
+    t.attached(segment, 2);
+    t.munmap(free, 3 * PAGE).must();
+    t.everybody_sees(segment, 0);
+}
+
+fn unmapping_piece_by_piece_detaches_with_the_last(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    for (page, left) in [(0, 1), (2, 2), (1, 1), (3, 0)] {
+        t.munmap(at + page * PAGE, PAGE).must();
+        t.attached(segment, left);
+    }
+    t.shmdt(at).fails(EINVAL);
+}
+
+fn detaching_after_the_head_was_unmapped(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at, PAGE).must();
+    // The address that shmat gave still means the attachment, though nothing is there.
+    t.detach(at);
+    t.attached(segment, 0);
+    assert_eq!(access(at + PAGE), Access::None);
+}
+
+fn detaching_after_the_middle_was_unmapped_takes_both_ends(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at + PAGE, 2 * PAGE).must();
+    t.shmdt(at + 3 * PAGE).fails(EINVAL);
+    t.detach(at);
+    t.everybody_sees(segment, 0);
+    assert_eq!(access(at + 3 * PAGE), Access::None);
+}
+
+fn protecting_a_part_makes_more_attachments(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.mprotect(at, PAGE, PROT_READ).must();
+    t.everybody_sees(segment, 2);
+    t.mprotect(at + 2 * PAGE, PAGE, PROT_READ).must();
+    t.everybody_sees(segment, 4);
+    t.detach(at);
+    t.everybody_sees(segment, 0);
+    assert_eq!(access(at + 3 * PAGE), Access::None);
+}
+
+fn protecting_a_part_and_back_rejoins_nothing(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.mprotect(at + PAGE, PAGE, PROT_READ).must();
+    t.mprotect(at + PAGE, PAGE, PROT_READ | PROT_WRITE).must();
+    t.everybody_sees(segment, 3);
+    t.detach(at);
+    t.attached(segment, 0);
+}
+
+fn locking_a_part_makes_more_attachments(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.mlock(at, 4 * PAGE).must();
+    t.attached(segment, 1);
+    let (segment, at) = four_pages(t);
+    t.mlock(at, PAGE).must();
+    t.attached(segment, 2);
+    t.detach(at);
+    t.attached(segment, 0);
+}
+
+fn advising_a_part_makes_more_attachments(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.madvise(at, PAGE, MADV_DONTFORK).must();
+    t.attached(segment, 2);
+    let child = t.spawn("child", |t| {
+        t.attached(segment, 3);
+        assert_eq!(access(at), Access::None);
+        assert_eq!(peek(at + PAGE), b'1');
+        t.detach(at);
+        t.attached(segment, 2);
+    });
+    t.join(child);
+}
+
+fn moved_attachment_is_detached_by_its_new_address(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    let target = hole(4 * PAGE);
+    let moved = t.mremap(at, 4 * PAGE, 4 * PAGE, Some(target)).must();
+    assert_eq!((moved, peek(moved + PAGE)), (target, b'1'));
+    t.shmdt(at).fails(EINVAL);
+    t.everybody_sees(segment, 1);
+    t.detach(moved);
+    t.everybody_sees(segment, 0);
+}
+
+fn moved_attachment_stays_one(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.shm_remove(segment).must();
+    let target = hole(4 * PAGE);
+    let moved = t.mremap(at, 4 * PAGE, 4 * PAGE, Some(target)).must();
+    t.everybody_sees(segment, 1);
+    assert_eq!(peek(moved), b'0');
+    t.detach(moved);
+    t.is_gone(segment);
+}
+
+fn shrunk_attachment_stays_one(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    assert_eq!(t.mremap(at, 4 * PAGE, PAGE, None).must(), at);
+    t.attached(segment, 1);
+    assert_eq!(access(at + PAGE), Access::None);
+    assert_eq!(t.shm_stat(segment).must().segsz, 4 * PAGE);
+    t.detach(at);
+    t.attached(segment, 0);
+}
+
+fn grown_attachment_has_no_bytes_behind_its_end(t: &Stage) {
+    let segment = t.segment(PAGE);
+    let at = t.attach(segment);
+    let grown = t.mremap(at, PAGE, 2 * PAGE, None).must();
+    t.attached(segment, 1);
+    assert_eq!(access(grown), Access::Write);
+    assert_eq!(access(grown + PAGE), Access::None);
+    t.detach(grown);
+    t.attached(segment, 0);
+}
+
+fn duplicated_attachment_counts_twice(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    let copy = t.mremap(at, 0, 4 * PAGE, None).must();
+    assert_ne!(copy, at);
+    t.everybody_sees(segment, 2);
+    poke(copy, b'x');
+    assert_eq!(peek(at), b'x');
+    t.detach(copy);
+    t.detach(at);
+    t.attached(segment, 0);
+}
+
+fn moved_tail_is_not_detached_by_its_address(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    let target = hole(4 * PAGE);
+    t.mremap(at + 2 * PAGE, 2 * PAGE, 2 * PAGE, Some(target))
+        .must();
+    t.everybody_sees(segment, 2);
+    assert_eq!(peek(target), b'2');
+    t.shmdt(target).fails(EINVAL);
+    t.detach(at);
+    t.attached(segment, 1);
+    // Where the segment's first byte would be, were it there.
+    t.detach(target - 2 * PAGE);
+    t.attached(segment, 0);
+}
+
+fn mapping_over_an_attachment_detaches_it(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.map_over(at, 4 * PAGE).must();
+    t.everybody_sees(segment, 0);
+    assert_eq!(peek(at), 0);
+    t.shmdt(at).fails(EINVAL);
+}
+
+fn mapping_over_the_middle_makes_two_attachments(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.map_over(at + PAGE, PAGE).must();
+    poke(at + PAGE, b'm');
+    t.everybody_sees(segment, 2);
+    t.detach(at);
+    t.everybody_sees(segment, 0);
+    assert_eq!(peek(at + PAGE), b'm', "what is between stays");
+}
+
+fn mapping_over_the_last_attachment_of_a_removed_segment_frees_it(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.shm_remove(segment).must();
+    t.map_over(at, 4 * PAGE).must();
+    t.is_gone(segment);
+}
+
+fn removed_segment_lives_as_long_as_a_piece(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.shm_remove(segment).must();
+    t.munmap(at, 3 * PAGE).must();
+    t.everybody_sees(segment, 1);
+    let again = t.attach(segment);
+    assert_eq!(peek(again + PAGE), b'1', "unmapped bytes are not lost");
+    t.detach(again);
+    t.munmap(at + 3 * PAGE, PAGE).must();
+    t.is_gone(segment);
+}
+
+fn pieces_are_inherited_piece_by_piece(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at + PAGE, PAGE).must();
+    let child = t.spawn("child", |t| {
+        t.attached(segment, 4);
+        t.detach(at);
+        t.attached(segment, 2);
+    });
+    t.join(child);
+    t.attached(segment, 2);
+}
