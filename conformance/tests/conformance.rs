@@ -10,7 +10,7 @@ use usysv_conformance::scenarios::{self, Scenario};
 
 /// Whether `libusysv.so` answers the shared-memory calls. While it does not, they would reach the
 /// kernel unnoticed, and the shared-memory scenarios are played on the kernel only.
-const ENGINE_HAS_SHM: bool = false;
+const ENGINE_HAS_SHM: bool = true;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_usysv-conformance");
 
@@ -71,6 +71,17 @@ const DIFFERS: &[(&str, &[&str])] = &[
             "limits_read_in_small_pieces_end_after_the_first",
             "limits_refuse_nonsense",
         ],
+    ),
+    (
+        "a segment is two files: it needs a descriptor for a moment, and obeys RLIMIT_FSIZE",
+        &[
+            "segment_is_no_file_for_the_file_size_limit",
+            "segment_needs_no_descriptors",
+        ],
+    ),
+    (
+        "a segment's bytes are a file: CAP_IPC_OWNER alone does not open it (CAP_DAC_OVERRIDE does)",
+        &["user_with_cap_ipc_owner_attaches_anything"],
     ),
     (
         "a stopped process keeps its place in line, for a second",

@@ -293,8 +293,13 @@ impl Namespace {
         Ok(used)
     }
 
-    /// The units of the object at an index. Whose file cannot be opened counts for nothing.
+    /// The units of the object at an index: a segment's pages, or what its file says. Whose file cannot be opened counts for nothing.
     pub(crate) fn units_of(&self, kind: Kind, index: u32) -> u64 {
+        if kind == Kind::Shm {
+            let path = self.beside_path(kind, index);
+            let st = path.and_then(|path| sys::lstat(path.as_c()));
+            return st.map_or(0, |st| st.st_size as u64 / crate::shm::PAGE as u64);
+        }
         let opened = self.look_at_index(kind, index);
         opened.map_or(0, |(it, _)| it.units)
     }
@@ -378,7 +383,7 @@ impl Names<'_> {
 
     fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd) -> Result<Created> {
         let places = self.places(plan.kind);
-        sys::ftruncate(&fd, plan.len as u64)?;
+        sys::ftruncate(&fd, plan.len as u64).map_err(|_| Errno::ENOSPC)?;
         if sys::fstat(&fd)?.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
             sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
         }

@@ -179,7 +179,11 @@ pub(crate) fn write(fd: &Fd, buf: &[u8], offset: u64) -> Result<usize> {
     call!(SYS_pwrite64, fd.0, buf.as_ptr(), buf.len(), offset)
 }
 
+/// EFBIG: longer than the process's files may be, which would be SIGXFSZ.
 pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
+    if len > 0 && soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| len > most) {
+        return Err(Errno::EFBIG);
+    }
     call!(SYS_ftruncate, fd.0, len).map(drop)
 }
 
@@ -399,6 +403,15 @@ pub(crate) unsafe fn map_at(
     call!(SYS_mmap, addr, len, prot, libc::MAP_SHARED | how, fd.0, 0)
 }
 
+/// Maps nothing to a free range, so that nobody else maps something there.
+pub(crate) fn keep_free(addr: usize, len: usize) -> Result<usize> {
+    let how = libc::MAP_PRIVATE
+        | libc::MAP_ANONYMOUS
+        | libc::MAP_NORESERVE
+        | libc::MAP_FIXED_NOREPLACE;
+    call!(SYS_mmap, addr, len, libc::PROT_NONE, how, usize::MAX, 0)
+}
+
 /// Bytes that are free on the file system of this path.
 pub(crate) fn free_bytes(path: &CStr) -> Result<u64> {
     let mut st = MaybeUninit::<libc::statfs>::uninit();
@@ -414,12 +427,14 @@ pub(crate) fn free_bytes(path: &CStr) -> Result<u64> {
 
 /// `RLIMIT_MEMLOCK`, in bytes.
 pub(crate) fn memlock_limit() -> u64 {
+    soft_limit(libc::RLIMIT_MEMLOCK).unwrap_or(0)
+}
+
+fn soft_limit(resource: libc::__rlimit_resource_t) -> Result<u64> {
     let mut limit = [0u64; 2];
     let none = core::ptr::null::<u64>();
-    match call!(SYS_prlimit64, 0, libc::RLIMIT_MEMLOCK, none, limit.as_mut_ptr()) {
-        Ok(_) => limit[0],
-        Err(_) => 0,
-    }
+    call!(SYS_prlimit64, 0, resource, none, limit.as_mut_ptr())?;
+    Ok(limit[0])
 }
 
 /// `mmap(MAP_SHARED)` of the first `len` bytes.

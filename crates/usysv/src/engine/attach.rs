@@ -5,7 +5,7 @@ use super::Engine;
 use crate::abi::{SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND};
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
-use crate::object::Kind;
+use crate::object::{Kind, index_of};
 use crate::process;
 use crate::shm::owner;
 use crate::shm::pieces::{Guard, NO_SLOT, Part};
@@ -60,15 +60,56 @@ impl Engine {
             return Err(Errno::EINVAL);
         }
         let place = Place::of(addr, flags)?;
+        let kept_free = self.keep_free(shmid, &place);
+        let attached = self.attach_at(shmid, &place, kept_free, flags);
+        if attached.is_err() && kept_free != 0 {
+            sys::unmap(place.addr as *mut u8, kept_free);
+        }
+        attached
+    }
+
+    /// Keeps the place of a segment free of the engine's own mappings. Bytes kept: 0 if the place
+    /// is taken, or the system's to choose.
+    fn keep_free(&self, shmid: i32, place: &Place) -> usize {
+        if place.how != libc::MAP_FIXED_NOREPLACE {
+            return 0;
+        }
+        let path = self.ns.beside_path(Kind::Shm, index_of(shmid));
+        let len = path.and_then(|path| sys::lstat(path.as_c()));
+        let len = len.map_or(0, |st| st.st_size as usize);
+        match sys::keep_free(place.addr, len) {
+            Ok(at) if at == place.addr => len,
+            // A kernel that does not know the flag took it elsewhere.
+            Ok(at) => {
+                sys::unmap(at as *mut u8, len);
+                0
+            }
+            Err(_) => 0,
+        }
+    }
+
+    fn attach_at(&self, shmid: i32, place: &Place, kept_free: usize, flags: i32) -> Result<usize> {
+        let first = self.pieces.owner() == 0;
         let guard = self.own_pieces()?;
         let at = guard.reserve()?;
         let mut part = None;
         self.on_segment(shmid, |segment| {
+            if first {
+                // Records of the image before an exec end before this one's begin.
+                segment.look()?;
+            }
             if segment.is_dest() && segment.is_over()? {
                 segment.destroy();
                 return Err(Errno::EINVAL);
             }
-            part = Some(self.attach_here(segment, &guard, at, &place, flags)?);
+            let place = match kept_free {
+                0 => place,
+                _ => &Place {
+                    addr: place.addr,
+                    how: libc::MAP_FIXED,
+                },
+            };
+            part = Some(self.attach_here(segment, &guard, at, place, flags, kept_free)?);
             Ok(())
         })?;
         let part = part.ok_or(Errno::EIO)?;
@@ -85,6 +126,7 @@ impl Engine {
         at: usize,
         place: &Place,
         flags: i32,
+        kept_free: usize,
     ) -> Result<Part> {
         let prot = prot_of(flags);
         let mut asked = if flags & SHM_RDONLY != 0 { 0o444 } else { 0o666 };
@@ -95,7 +137,13 @@ impl Engine {
             return Err(Errno::EACCES);
         }
         let (fd, len) = segment.open_data(flags & SHM_RDONLY == 0)?;
-        // SAFETY: without SHM_REMAP nothing is replaced; with it the caller of `shmat` promised
+        if place.addr.checked_add(segment.size()).is_none() && flags & SHM_REMAP == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if kept_free != 0 && kept_free != len {
+            return Err(Errno::EIDRM);
+        }
+        // SAFETY: without SHM_REMAP nothing is replaced but what was kept free; with it the caller of `shmat` promised
         // that nobody uses what is.
         let start = unsafe { sys::map_at(place.addr, len, prot, place.how, &fd) };
         let start = match start {
@@ -285,7 +333,10 @@ impl Engine {
         guard.rebase(at, start.wrapping_sub(offset));
         if part.slot != NO_SLOT {
             // A segment that cannot be reached keeps the old address, which only an exec asks for.
-            let _ = self.on_segment(part.id, |segment| segment.change(part.slot, start, len));
+            let _ = self.on_segment(part.id, |segment| {
+                segment.stamp_moved(sys::getpid());
+                segment.change(part.slot, start, len)
+            });
         }
     }
 

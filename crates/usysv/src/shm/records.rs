@@ -115,6 +115,13 @@ impl Locked<'_> {
         Ok(())
     }
 
+    /// To the kernel a move is an attach and a detach.
+    pub fn stamp_moved(&mut self, pid: u32) {
+        self.h.lpid.store(pid, Relaxed);
+        self.h.atime.store(sys::time() as u64, Relaxed);
+        self.h.dtime.store(sys::time() as u64, Relaxed);
+    }
+
     /// The record of this owner's piece.
     pub fn find(&self, owner: Identity, piece: u32) -> Result<Option<u32>> {
         for slot in 0..self.h.used.load(Relaxed) {
