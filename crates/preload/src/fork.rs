@@ -66,9 +66,8 @@ pub unsafe extern "C" fn madvise(
     let changing = engine::Flags::advice(advice)
         .and_then(|flags| Some((hooks::changing(addr as usize, length)?, flags)));
     // SAFETY: the program's own arguments.
-    let raw = unsafe {
-        sys::syscall4(libc::SYS_madvise, addr as usize, length, advice as usize, 0)
-    };
+    let raw =
+        unsafe { sys::syscall4(libc::SYS_madvise, addr as usize, length, advice as usize, 0) };
     if let (0, Some((changing, flags))) = (raw, changing) {
         changing.flagged(addr as usize, length, flags);
     }

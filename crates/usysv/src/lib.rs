@@ -30,6 +30,7 @@ mod posix;
 mod process;
 mod queue;
 mod registry;
+mod segment;
 mod shm;
 #[doc(hidden)]
 pub mod sys;
@@ -52,3 +53,4 @@ pub use msg::interrupted;
 pub use namespace::{Fault, Limits, Namespace};
 pub use posix::PosixShm;
 pub use queue::{Message, Queue, Select};
+pub use segment::{Attached, Segment};

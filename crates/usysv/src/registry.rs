@@ -130,6 +130,9 @@ pub(crate) enum Got {
     New(Created),
 }
 
+/// Makes a file at a path.
+pub(crate) type Beside<'a> = &'a dyn Fn(&Path) -> Result<()>;
+
 /// How to make an object.
 pub(crate) struct Plan<'a> {
     pub kind: Kind,
@@ -145,7 +148,7 @@ pub(crate) struct Plan<'a> {
     pub most_units: u64,
     pub fill: &'a dyn Fn(&Map) -> Result<()>,
     /// Makes a file beside the object's, before that has its name. EEXIST: there is one.
-    pub beside: Option<&'a dyn Fn(&Path) -> Result<()>>,
+    pub beside: Option<Beside<'a>>,
 }
 
 /// The name lock, held.
@@ -306,9 +309,17 @@ impl Namespace {
 
     /// Lets the mode's classes into the object's file, as far as the caller may change that.
     pub(crate) fn admit(&self, kind: Kind, id: i32, owned: &Owned) -> Result<()> {
-        admit(&self.index_path(kind, index_of(id))?, owned, vfs_mode(owned.mode))?;
+        admit(
+            &self.index_path(kind, index_of(id))?,
+            owned,
+            vfs_mode(owned.mode),
+        )?;
         if kind == Kind::Shm {
-            admit(&self.beside_path(kind, index_of(id))?, owned, owned.mode & 0o666)?;
+            admit(
+                &self.beside_path(kind, index_of(id))?,
+                owned,
+                owned.mode & 0o666,
+            )?;
         }
         Ok(())
     }
@@ -458,7 +469,9 @@ impl Names<'_> {
         };
         let path = self.ns.beside_path(plan.kind, index)?;
         match make(&path) {
-            Err(Errno::EEXIST) if sys::lstat(self.ns.index_path(plan.kind, index)?.as_c()).is_err() => {
+            Err(Errno::EEXIST)
+                if sys::lstat(self.ns.index_path(plan.kind, index)?.as_c()).is_err() =>
+            {
                 sys::unlink(path.as_c()).map_err(|_| Errno::EEXIST)?;
                 make(&path)?;
             }
@@ -546,7 +559,6 @@ impl Names<'_> {
         self.places(kind).units.store(units, Relaxed);
         Ok(())
     }
-
 
     /// Makes the hints anew from the directory.
     fn recount(&self, kind: Kind) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::errno::{Errno, Result};
 use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// The system call `nr` with six arguments.
 ///
@@ -375,18 +375,35 @@ pub(crate) fn env(name: &CStr) -> Option<&'static CStr> {
     (!value.is_empty()).then_some(value)
 }
 
+/// Where the engine's own mappings go, so that none lies where a program has just found room for
+/// one of its own: far below the stack, one after the other. A wish: 0 is anywhere.
+fn own_place(len: usize) -> usize {
+    const FAR: usize = 1 << 40;
+    const WINDOW: usize = 1 << 38;
+    static FIRST: AtomicUsize = AtomicUsize::new(0);
+    static USED: AtomicUsize = AtomicUsize::new(0);
+    let mut first = FIRST.load(Relaxed);
+    if first == 0 {
+        let stack = &raw const len as usize;
+        first = stack.checked_sub(FAR).map_or(1, |at| at & !0xffff);
+        FIRST.store(first, Relaxed);
+    }
+    let before = USED.fetch_add(len.next_multiple_of(4096), Relaxed) % WINDOW;
+    first.saturating_sub(WINDOW - before)
+}
+
 /// Anonymous zeroed private memory that is never given back: the process's own tables.
 pub(crate) fn private_memory(len: usize) -> Result<*mut u8> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    call!(SYS_mmap, 0, len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+    call!(SYS_mmap, own_place(len), len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
 }
 
 /// Anonymous zeroed memory that fork children share.
 pub(crate) fn shared_memory(len: usize) -> Result<*mut u8> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-    call!(SYS_mmap, 0, len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+    call!(SYS_mmap, own_place(len), len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
 }
 
 /// `mmap(MAP_SHARED)` of the first `len` bytes, at an address; where it is.
@@ -405,10 +422,8 @@ pub(crate) unsafe fn map_at(
 
 /// Maps nothing to a free range, so that nobody else maps something there.
 pub(crate) fn keep_free(addr: usize, len: usize) -> Result<usize> {
-    let how = libc::MAP_PRIVATE
-        | libc::MAP_ANONYMOUS
-        | libc::MAP_NORESERVE
-        | libc::MAP_FIXED_NOREPLACE;
+    let how =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     call!(SYS_mmap, addr, len, libc::PROT_NONE, how, usize::MAX, 0)
 }
 
@@ -444,7 +459,16 @@ pub(crate) fn map_shared(fd: &Fd, len: usize, writable: bool) -> Result<*mut u8>
     } else {
         libc::PROT_READ
     };
-    call!(SYS_mmap, 0, len, prot, libc::MAP_SHARED, fd.0, 0).map(|at| at as *mut u8)
+    call!(
+        SYS_mmap,
+        own_place(len),
+        len,
+        prot,
+        libc::MAP_SHARED,
+        fd.0,
+        0
+    )
+    .map(|at| at as *mut u8)
 }
 
 pub(crate) fn unmap(at: *mut u8, len: usize) {

@@ -25,7 +25,11 @@ impl Place {
         let remap = flags & SHM_REMAP != 0;
         if addr == 0 {
             let how = 0;
-            return if remap { Err(Errno::EINVAL) } else { Ok(Place { addr, how }) };
+            return if remap {
+                Err(Errno::EINVAL)
+            } else {
+                Ok(Place { addr, how })
+            };
         }
         let mut addr = addr;
         if !addr.is_multiple_of(PAGE) {
@@ -37,7 +41,11 @@ impl Place {
                 return Err(Errno::EINVAL);
             }
         }
-        let how = if remap { libc::MAP_FIXED } else { libc::MAP_FIXED_NOREPLACE };
+        let how = if remap {
+            libc::MAP_FIXED
+        } else {
+            libc::MAP_FIXED_NOREPLACE
+        };
         Ok(Place { addr, how })
     }
 }
@@ -129,7 +137,11 @@ impl Engine {
         kept_free: usize,
     ) -> Result<Part> {
         let prot = prot_of(flags);
-        let mut asked = if flags & SHM_RDONLY != 0 { 0o444 } else { 0o666 };
+        let mut asked = if flags & SHM_RDONLY != 0 {
+            0o444
+        } else {
+            0o666
+        };
         if flags & SHM_EXEC != 0 {
             asked |= 0o111;
         }
@@ -327,7 +339,14 @@ impl Engine {
     }
 
     /// The memory of a piece was moved by `mremap`.
-    pub(super) fn moved(&self, guard: &Guard<'_>, at: usize, part: &Part, start: usize, len: usize) {
+    pub(super) fn moved(
+        &self,
+        guard: &Guard<'_>,
+        at: usize,
+        part: &Part,
+        start: usize,
+        len: usize,
+    ) {
         let offset = part.start.wrapping_sub(part.base);
         guard.lay(at, start, len);
         guard.rebase(at, start.wrapping_sub(offset));

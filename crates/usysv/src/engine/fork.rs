@@ -14,9 +14,9 @@
 use super::Engine;
 use crate::liveness;
 use crate::process::{self, Identity};
+use crate::shm::Held;
 use crate::shm::owner::{self, NO_BELL};
 use crate::shm::pieces::{DONT_FORK, Guard, NO_SLOT};
-use crate::shm::Held;
 use crate::{critical, sys, tls};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*};
 
@@ -58,12 +58,8 @@ impl Engine {
         drop(self.own_pieces().ok()?);
         if notes().is_none() {
             let page = sys::shared_memory(size_of::<Notes>()).ok()?;
-            let made = NOTES_PAGE.compare_exchange(
-                core::ptr::null_mut(),
-                page.cast(),
-                AcqRel,
-                Relaxed,
-            );
+            let made =
+                NOTES_PAGE.compare_exchange(core::ptr::null_mut(), page.cast(), AcqRel, Relaxed);
             if made.is_err() {
                 sys::unmap(page, size_of::<Notes>());
             }

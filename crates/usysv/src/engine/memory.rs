@@ -23,15 +23,24 @@ impl Flags {
     /// `mprotect`.
     pub fn protection(prot: i32) -> Flags {
         let set = prot as u32 & 7;
-        Flags { set, clear: 7 & !set }
+        Flags {
+            set,
+            clear: 7 & !set,
+        }
     }
 
     /// `mlock`, `munlock`.
     pub fn locked(locked: bool) -> Flags {
         const LOCKED: u32 = 1 << 9;
         match locked {
-            true => Flags { set: LOCKED, clear: 0 },
-            false => Flags { set: 0, clear: LOCKED },
+            true => Flags {
+                set: LOCKED,
+                clear: 0,
+            },
+            false => Flags {
+                set: 0,
+                clear: LOCKED,
+            },
         }
     }
 
@@ -67,7 +76,10 @@ impl Engine {
             return None;
         }
         let guard = self.own_pieces().ok()?;
-        Some(Changing { engine: self, guard })
+        Some(Changing {
+            engine: self,
+            guard,
+        })
     }
 }
 
@@ -109,7 +121,10 @@ impl Changing<'_> {
         let ((old, old_len), (new, new_len)) = ((old.0, whole(old.1)), (new.0, whole(new.1)));
         if old_len == 0 || kept {
             self.engine.taken(&self.guard, new, new_len, None);
-            let found = self.guard.pieces.find(0, |part| part.start <= old && old < part.end());
+            let found = self
+                .guard
+                .pieces
+                .find(0, |part| part.start <= old && old < part.end());
             if let Some((_, part)) = found {
                 self.engine.doubled(&self.guard, &part, old, new, new_len);
             }

@@ -19,7 +19,8 @@ impl Engine {
             // A directory that cannot be listed has nothing to be looked at.
             let _ = self.ns.each_index(Kind::Shm, |index| self.look_at(index));
         } else {
-            self.ns.each_lingering(Kind::Shm, |index| self.look_at(index));
+            self.ns
+                .each_lingering(Kind::Shm, |index| self.look_at(index));
         }
     }
 
@@ -203,15 +204,16 @@ impl SharedMemory for Engine {
         let creds = Creds::current();
         let free = creds.has_ipc_lock();
         let limit = sys::memlock_limit();
-        let (mine, size) = self.on_segment(shmid, |segment| {
-            if segment.is_dest() {
-                segment.look()?;
-            }
-            let owned = segment.owned();
-            let mine = creds.euid == owned.uid || creds.euid == owned.cuid;
-            Ok((mine, (segment.pages() * PAGE) as u64))
-        })
-        .map_err(gone)?;
+        let (mine, size) = self
+            .on_segment(shmid, |segment| {
+                if segment.is_dest() {
+                    segment.look()?;
+                }
+                let owned = segment.owned();
+                let mine = creds.euid == owned.uid || creds.euid == owned.cuid;
+                Ok((mine, (segment.pages() * PAGE) as u64))
+            })
+            .map_err(gone)?;
         if !free && (!mine || lock && limit == 0) {
             return Err(Errno::EPERM);
         }
@@ -265,7 +267,10 @@ impl SharedMemory for Engine {
             }
             segment.status()
         });
-        Ok((pin.id(), ds.map_err(|e| if e == Errno::EACCES { e } else { Errno::EINVAL })?))
+        Ok((
+            pin.id(),
+            ds.map_err(|e| if e == Errno::EACCES { e } else { Errno::EINVAL })?,
+        ))
     }
 }
 

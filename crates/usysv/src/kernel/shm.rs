@@ -63,7 +63,11 @@ impl SharedMemory for Kernel {
 
     fn shm_stat_index(&self, index: i32, any: bool) -> Result<(i32, ShmidDs)> {
         let mut ds = ShmidDs::default();
-        let cmd = if any { abi::SHM_STAT_ANY } else { abi::SHM_STAT };
+        let cmd = if any {
+            abi::SHM_STAT_ANY
+        } else {
+            abi::SHM_STAT
+        };
         shmctl(index, cmd, &raw mut ds).map(|id| (id, ds))
     }
 }

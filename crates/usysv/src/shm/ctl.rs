@@ -76,7 +76,9 @@ impl Locked<'_> {
         let flags = h.object.mode.load(Relaxed) & (KEYLESS | LOCKED);
         h.object.uid.store(uid.load(Relaxed), Relaxed);
         h.object.gid.store(gid.load(Relaxed), Relaxed);
-        h.object.mode.store(mode.load(Relaxed) & 0o777 | flags, Relaxed);
+        h.object
+            .mode
+            .store(mode.load(Relaxed) & 0o777 | flags, Relaxed);
         h.object.ctime.store(h.op_time.load(Relaxed), Relaxed);
         crashpoint!("shm.set.stored");
         compiler_fence(SeqCst);

@@ -116,7 +116,11 @@ impl Locked<'_> {
 
     /// The file of its bytes, and how many bytes of whole pages there are.
     pub fn open_data(&self, writable: bool) -> Result<(Fd, usize)> {
-        let how = if writable { libc::O_RDWR } else { libc::O_RDONLY };
+        let how = if writable {
+            libc::O_RDWR
+        } else {
+            libc::O_RDONLY
+        };
         let path = self.ns.beside_path(Kind::Shm, index_of(self.id))?;
         let fd = match sys::open(path.as_c(), how, 0) {
             Err(Errno::ENOENT) => return Err(Errno::EIDRM),

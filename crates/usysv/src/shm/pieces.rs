@@ -122,7 +122,11 @@ impl Pieces {
         !self.is_empty()
             && start < self.high.load(Relaxed)
             && start.saturating_add(len) > self.low.load(Relaxed)
-            && self.find(0, |part| part.start < start.saturating_add(len) && part.end() > start).is_some()
+            && self
+                .find(0, |part| {
+                    part.start < start.saturating_add(len) && part.end() > start
+                })
+                .is_some()
     }
 
     /// The first place from `from` on with a piece that fits.
@@ -145,7 +149,10 @@ impl Pieces {
         loop {
             let seen = self.lock.load(Relaxed);
             if seen != mine
-                && self.lock.compare_exchange(seen, mine, Acquire, Relaxed).is_ok()
+                && self
+                    .lock
+                    .compare_exchange(seen, mine, Acquire, Relaxed)
+                    .is_ok()
             {
                 return Ok(Guard { pieces: self });
             }
@@ -171,7 +178,9 @@ impl Guard<'_> {
     pub fn reserve(&self) -> Result<usize> {
         let used = self.pieces.used.load(Relaxed);
         let first = self.pieces.first.load(Relaxed);
-        let at = (first..used).find(|&at| self.pieces.get(at).is_none()).unwrap_or(used.max(first));
+        let at = (first..used)
+            .find(|&at| self.pieces.get(at).is_none())
+            .unwrap_or(used.max(first));
         let chunk = self.pieces.chunks.get(at / CHUNK).ok_or(Errno::ENOMEM)?;
         if chunk.load(Acquire).is_null() {
             chunk.store(sys::private_memory(size_of::<Chunk>())?.cast(), Release);

@@ -178,7 +178,12 @@ impl Locked<'_> {
         self.free(slot, pid)
     }
 
-    fn is_held(&self, slot: u32, me: Identity, known: &mut Option<(Identity, bool)>) -> Result<bool> {
+    fn is_held(
+        &self,
+        slot: u32,
+        me: Identity,
+        known: &mut Option<(Identity, bool)>,
+    ) -> Result<bool> {
         let record = self.record(slot)?;
         let owner = Identity {
             pid: record.pid.load(Relaxed),
@@ -221,7 +226,9 @@ impl Locked<'_> {
             pid: self.h.cpid.load(Relaxed),
             start: self.h.cstart.load(Relaxed),
         };
-        Ok(self.ns.limits().shm_rmid_forced != 0 && !process_lives(creator) && !self.is_attached()?)
+        Ok(self.ns.limits().shm_rmid_forced != 0
+            && !process_lives(creator)
+            && !self.is_attached()?)
     }
 
     /// Looks for the dead, and whether the segment went with them. The number of attachments.
