@@ -12,7 +12,7 @@ pub(super) const ALL: &[Scenario] = table![
     attaching_at_an_odd_address_is_einval,
     attaching_at_an_odd_address_may_be_rounded_down,
     attaching_at_an_even_address_may_be_rounded_too,
-    attaching_within_the_first_page_rounds_to_anywhere,
+    attaching_within_the_first_page_rounds_to_address_zero needs_root,
     attaching_at_null_with_remap_is_einval,
     attaching_within_the_first_page_with_remap_is_einval,
     attaching_over_a_mapping_is_einval,
@@ -80,11 +80,19 @@ fn attaching_at_an_even_address_may_be_rounded_too(t: &Stage) {
     assert_eq!(t.shmat(segment, free, SHM_RND).must(), free);
 }
 
-fn attaching_within_the_first_page_rounds_to_anywhere(t: &Stage) {
-    let segment = t.segment(PAGE);
-    let result = t.shmat(segment, 100, SHM_RND).result();
-    t.say(format_args!("{:?}", result.map(|at| at == 0)));
-    t.shmat(segment, ANYWHERE, SHM_RND).must();
+fn attaching_within_the_first_page_rounds_to_address_zero(t: &Stage) {
+    let segment = t.shmget(libc::IPC_PRIVATE, PAGE, 0o666).must();
+    // Zero is a place here, not "anywhere"; only root may have it.
+    assert_eq!(t.shmat(segment, 100, SHM_RND).must(), 0);
+    t.everybody_sees(segment, 1);
+    t.detach(0);
+    t.attached(segment, 0);
+    let child = t.spawn("user", |t| {
+        crate::process::become_user(1000, 1000, &[]);
+        t.shmat(segment, 100, SHM_RND).fails(libc::EPERM);
+        assert_ne!(t.shmat(segment, ANYWHERE, SHM_RND).must(), 0);
+    });
+    t.join(child);
 }
 
 fn attaching_at_null_with_remap_is_einval(t: &Stage) {
@@ -202,12 +210,14 @@ fn attaching_with_remap_over_part_of_an_attachment(t: &Stage) {
 
 fn attaching_beyond_the_address_space_fails(t: &Stage) {
     let segment = t.segment(PAGE);
-    for address in [1_usize << 47, 1 << 62, usize::MAX & !(PAGE - 1)] {
-        let result = t.shmat(segment, address, 0).result();
-        assert!(result.is_err());
-        let result = t.shmat(segment, address, SHM_REMAP).result();
-        assert!(result.is_err());
+    for address in [1_usize << 47, 1 << 62] {
+        t.shmat(segment, address, 0).fails(ENOMEM);
+        t.shmat(segment, address, SHM_REMAP).fails(ENOMEM);
     }
+    // Where the end would be before the beginning.
+    let last = usize::MAX & !(PAGE - 1);
+    t.shmat(segment, last, 0).fails(EINVAL);
+    t.shmat(segment, last, SHM_REMAP).fails(ENOMEM);
     t.attached(segment, 0);
 }
 

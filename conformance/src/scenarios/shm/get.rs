@@ -26,7 +26,8 @@ pub(super) const ALL: &[Scenario] = table![
     segment_of_shmmax_itself_is_einval_all_the_same,
     segment_larger_than_memory_needs_noreserve,
     segment_of_noreserve_is_like_any_other,
-    segment_of_huge_pages_without_any_is_enomem,
+    segment_of_huge_pages_without_any_is_enomem needs_root,
+    segment_of_huge_pages_is_eperm_for_users needs_root,
     segment_of_huge_pages_of_an_odd_size_is_einval,
     segment_flags_that_mean_nothing_are_ignored,
     segment_is_zeroed,
@@ -186,6 +187,12 @@ fn segment_of_huge_pages_without_any_is_enomem(t: &Stage) {
     t.shmget(IPC_PRIVATE, PAGE, SHM_HUGETLB | 0o600)
         .fails(ENOMEM);
     assert_eq!(t.shm_usage(0).must().1.used_ids, 0);
+}
+
+fn segment_of_huge_pages_is_eperm_for_users(t: &Stage) {
+    crate::process::become_user(1000, 1000, &[]);
+    t.shmget(IPC_PRIVATE, 2 << 20, SHM_HUGETLB | 0o600)
+        .fails(libc::EPERM);
 }
 
 fn segment_of_huge_pages_of_an_odd_size_is_einval(t: &Stage) {

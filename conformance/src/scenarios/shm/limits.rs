@@ -287,7 +287,7 @@ fn forced_removal_switched_on_takes_what_nobody_has(t: &Stage) {
 fn forced_removal_spares_what_others_made(t: &Stage) {
     t.set_limit("shm_rmid_forced", 1);
     let segment = t.segment(PAGE);
-    let child = t.spawn("child", |t| drop(t.shm_stat(segment).must()));
+    let child = t.spawn("child", |t| t.attached(segment, 0));
     t.join(child);
     t.shm_stat(segment).must();
 }
