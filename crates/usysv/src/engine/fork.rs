@@ -113,7 +113,8 @@ impl Engine {
     /// This process was forked: makes its attachments known, as far as its parent did not.
     pub(super) fn inherit(&self, guard: &Guard<'_>) {
         let forking = tls::block().forking.swap(0, Relaxed);
-        let parent = sys::getppid();
+        // The pid in its generation: it may be dead, and this process another's child, by now.
+        let parent = guard.pieces.owner() as u32;
         if forking != 0 {
             wait_for_parent(forking, parent);
         }
@@ -167,7 +168,7 @@ fn wait_for_parent(number: u32, parent: u32) {
     critical::enter();
     loop {
         let seen = note.load(Acquire);
-        if seen == number || parent == 0 || sys::getppid() != parent {
+        if seen == number || sys::getppid() != parent {
             break;
         }
         // Whatever woke us, the note tells.
