@@ -1,6 +1,7 @@
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := .ci/run crates/preload/tests/run.sh examples/*.sh tests/setup.sh tests/clients/run tests/clients/*.sh
+SCRIPTS := .ci/run crates/preload/tests/run.sh examples/*.sh tests/setup.sh \
+	tests/clients/run tests/clients/unittest tests/clients/stress.bash tests/clients/*.sh
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16

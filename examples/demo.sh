@@ -8,6 +8,9 @@ usysv=$target/release/usysv
 export PROGRAMS=$target/c
 export LC_ALL=C
 
+# engine_has_sem and engine_has_shm: said once, for the tests and the demo.
+eval "$(grep '^engine_has_[a-z]*=[a-z]*$' "$here/../tests/clients/run")"
+
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
@@ -16,25 +19,7 @@ heading() {
 }
 [ -t 1 ] || heading() { printf '\n== %s\n' "$1"; }
 
-# Ids are what may differ between two runs of the same programs.
-without_ids() {
-	awk '/^0x/ { $2 = "ID" } { print }' "$1"
-}
-
-heading "Ordinary C programs under \`usysv run --private\`: their queues are files, not the kernel's"
-echo "(the programs are examples/c/*.c; not a line in them knows of usysv)"
-if strace -f -o /dev/null true 2>/dev/null; then
-	strace -f -qq -o "$out/calls" -e signal=none -e trace=msgget,msgsnd,msgrcv,msgctl \
-		"$usysv" run --private -- "$here/programs.sh" | tee "$out/usysv"
-	seen=$(grep -c msg "$out/calls" || true)
-	printf '\nmessage-queue system calls that the kernel saw meanwhile: %d\n' "$seen"
-	[ "$seen" -eq 0 ]
-else
-	"$usysv" run --private -- "$here/programs.sh" | tee "$out/usysv"
-	printf '\nskipped: counting the system calls (strace is missing or may not trace)\n'
-fi
-
-heading "The same programs on the kernel's queues"
+calls=msgget,msgsnd,msgrcv,msgctl,semget,semop,semtimedop,semctl,shmget,shmat,shmdt,shmctl
 fresh=()
 for try in 'unshare --ipc' 'unshare --user --map-current-user --ipc'; do
 	if $try true 2>/dev/null; then
@@ -42,17 +27,65 @@ for try in 'unshare --ipc' 'unshare --user --map-current-user --ipc'; do
 		break
 	fi
 done
-if [ ${#fresh[@]} -eq 0 ]; then
-	echo "skipped: a clean IPC namespace takes root or user namespaces (unshare --ipc)"
-else
-	"${fresh[@]}" "$here/programs.sh" >"$out/kernel"
-	if diff -u --label kernel --label usysv <(without_ids "$out/kernel") <(without_ids "$out/usysv"); then
-		echo "identical: all $(wc -l <"$out/kernel") lines that they printed"
-	else
-		echo "they DIFFER"
-		exit 1
+
+# Ids are what may differ between two runs of the same programs.
+without_ids() {
+	awk '/^0x/ { $2 = "ID" } { print }' "$1"
+}
+
+# on_usysv SCRIPT: plays it there, and counts what the kernel sees of it.
+on_usysv() {
+	if ! strace -f -o /dev/null true 2>/dev/null; then
+		"$usysv" run --private -- "$here/$1" | tee "$out/usysv"
+		printf '\nskipped: counting the system calls (strace is missing or may not trace)\n'
+		return
 	fi
-fi
+	strace -f -qq -o "$out/calls" -e signal=none -e "trace=$calls" \
+		"$usysv" run --private -- "$here/$1" | tee "$out/usysv"
+	seen=$(grep -cE '^[0-9]+ +(msg|sem|shm)[a-z]+\(' "$out/calls" || true)
+	printf '\nSystem V calls that the kernel saw meanwhile: %d\n' "$seen"
+	[ "$seen" -eq 0 ]
+}
+
+# as_on_the_kernel SCRIPT: plays it there, and compares.
+as_on_the_kernel() {
+	if [ ${#fresh[@]} -eq 0 ]; then
+		echo "skipped: a clean IPC namespace takes root or user namespaces (unshare --ipc)"
+		return
+	fi
+	"${fresh[@]}" "$here/$1" >"$out/kernel"
+	if diff -u --label kernel --label usysv <(without_ids "$out/kernel") <(without_ids "$out/usysv"); then
+		echo "the kernel: identical, all $(wc -l <"$out/kernel") lines that they printed"
+	else
+		echo "the kernel: they DIFFER"
+		return 1
+	fi
+}
+
+# show SCRIPT MECHANISM...: on both, if the engine has these mechanisms; else on the kernel only.
+show() {
+	local script=$1 mechanism
+	shift
+	for mechanism; do
+		local has=engine_has_$mechanism
+		[ "${!has}" = yes ] && continue
+		echo "not on usysv yet (engine_has_$mechanism=no); this is the kernel:"
+		[ ${#fresh[@]} -eq 0 ] || "${fresh[@]}" "$here/$script"
+		return
+	done
+	on_usysv "$script"
+	as_on_the_kernel "$script"
+}
+
+heading "Ordinary C programs under \`usysv run --private\`: their queues are files, not the kernel's"
+echo "(the programs are examples/c/*.c; not a line in them knows of usysv)"
+show programs.sh msg
+
+heading "Semaphores, and who gets one when its holder is killed"
+show programs-sem.sh sem
+
+heading "Shared memory that semaphores guard"
+show programs-shm.sh sem shm
 
 heading "How long it takes"
 "$target/release/usysv-bench" demo
@@ -61,5 +94,5 @@ cat <<END
 
 Try it on a program of yours:
   $usysv run -- YOUR-PROGRAM
-  $usysv ipcs -q
+  $usysv ipcs
 END

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what `make test`, `make check` and `make demo` need besides Rust: Debian packages, and
-# Python's sysv_ipc with its own tests under the target directory. Quick when all is there already.
+# Python's sysv_ipc and posix_ipc with their own tests under the target directory. Quick when all is
+# there already; the Python modules take about 10 s to build.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,7 +11,8 @@ data=${CARGO_TARGET_DIR:-$top/target}/clients
 packages=(
 	gcc libc6-dev make
 	shellcheck strace util-linux
-	fakeroot perl php-cli python3 python3-dev python3-venv stress-ng
+	apache2-bin apache2-utils curl fakeroot fio perl php-cli postgresql-15 python3 python3-dev
+	python3-venv stress-ng x11-apps xvfb
 )
 missing=()
 for package in "${packages[@]}"; do
@@ -28,20 +30,23 @@ if [ ${#missing[@]} -gt 0 ]; then
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
 fi
 
-# Built from its source as on any user's machine; the file's digest is pinned.
-requirement="sysv_ipc==1.2.0 --hash=sha256:ef96ab33bb62e4d14142f0be0524dcc0c3c70c96442df2fc773c67b7c7514199"
-if [ "$(cat "$data/requirement" 2>/dev/null)" != "$requirement" ]; then
-	echo "setup: building Python's sysv_ipc"
+# Built from their sources as on any user's machine; the files' digests are pinned.
+requirements="sysv_ipc==1.2.0 --hash=sha256:ef96ab33bb62e4d14142f0be0524dcc0c3c70c96442df2fc773c67b7c7514199
+posix_ipc==1.3.2 --hash=sha256:6923232111329954a8349f7d99f212b6e96b5206e77fbd39aaf1b3cb4a5e9260"
+if [ "$(cat "$data/requirements" 2>/dev/null)" != "$requirements" ]; then
+	echo "setup: building Python's sysv_ipc and posix_ipc"
 	rm -rf "$data"
 	mkdir -p "$data/sdist"
 	/usr/bin/python3 -m venv "$data/venv"
 	pip=("$data/venv/bin/pip" --quiet --disable-pip-version-check)
-	echo "$requirement" >"$data/sdist/requirements.txt"
-	"${pip[@]}" download --no-deps --no-binary sysv_ipc --require-hashes \
+	echo "$requirements" >"$data/sdist/requirements.txt"
+	"${pip[@]}" download --no-deps --no-binary sysv_ipc,posix_ipc --require-hashes \
 		--requirement "$data/sdist/requirements.txt" --dest "$data/sdist"
-	mkdir "$data/sysv_ipc"
-	tar --extract --gzip --strip-components=1 --directory="$data/sysv_ipc" \
-		--file "$data"/sdist/sysv_ipc-*.tar.gz
-	"${pip[@]}" install --no-deps "$data/sysv_ipc"
-	echo "$requirement" >"$data/requirement"
+	for module in sysv_ipc posix_ipc; do
+		mkdir "$data/$module"
+		tar --extract --gzip --strip-components=1 --directory="$data/$module" \
+			--file "$data/sdist/$module"-*.tar.gz
+		"${pip[@]}" install --no-deps "$data/$module"
+	done
+	echo "$requirements" >"$data/requirements"
 fi

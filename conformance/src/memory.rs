@@ -115,6 +115,11 @@ impl Area {
     }
 }
 
+/// Pointers to nothing.
+pub fn bad_pointers() -> [Area; 3] {
+    [Area::null(), Area::unmapped(), Area::kernel_half()]
+}
+
 fn protect(base: *mut u8, size: usize, protection: i32) {
     // SAFETY: callers pass the accessible part of a mapping that an Area owns.
     let ret = unsafe { libc::mprotect(base.cast(), size, protection) };

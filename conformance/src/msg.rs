@@ -2,16 +2,15 @@
 //! records it.
 
 use crate::call;
+use crate::ids::{index_of, sequence_of, show_get_flags, show_key};
 use crate::memory::Area;
 use crate::stage::{Outcome, Stage, show_bytes, show_flags};
-use libc::{IPC_CREAT, IPC_EXCL, IPC_NOWAIT, IPC_PRIVATE, MSG_COPY, MSG_EXCEPT, MSG_NOERROR};
+use libc::{IPC_NOWAIT, IPC_PRIVATE, MSG_COPY, MSG_EXCEPT, MSG_NOERROR};
 use std::ffi::c_long;
 
 pub use crate::call::Message;
+pub use crate::ids::IPCMNI;
 pub use crate::msgctl::{MSG_STAT_ANY, Stat};
-
-/// Ids are `index + sequence * IPCMNI`.
-pub const IPCMNI: i32 = 32768;
 
 /// A queue's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,24 +19,13 @@ pub struct Queue(pub i32);
 impl Queue {
     /// Its place in the table of queues.
     pub fn index(self) -> i32 {
-        self.0 % IPCMNI
+        index_of(self.0)
     }
 
     /// How often places were begun anew before it.
     pub fn sequence(self) -> i32 {
-        self.0 / IPCMNI
+        sequence_of(self.0)
     }
-}
-
-pub(crate) fn show_key(key: i32) -> String {
-    match key {
-        IPC_PRIVATE => "IPC_PRIVATE".to_owned(),
-        key => format!("{key:#x}"),
-    }
-}
-
-fn show_get_flags(flags: i32) -> String {
-    show_flags(flags, &[(IPC_CREAT, "IPC_CREAT"), (IPC_EXCL, "IPC_EXCL")])
 }
 
 fn show_msg_flags(flags: i32) -> String {

@@ -2,8 +2,9 @@
 
 use crate::call;
 use crate::errno::Errno;
+use crate::ids::show_key;
 use crate::memory::Area;
-use crate::msg::{Queue, show_key};
+use crate::msg::Queue;
 use crate::stage::{Outcome, Stage};
 use libc::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, MSG_INFO, MSG_STAT};
 

@@ -83,6 +83,31 @@ pub fn raw_fork() -> Option<i32> {
     }
 }
 
+/// As `raw_fork`, but the child shares this process's list of semaphore undos.
+pub fn fork_sharing_undo() -> Option<i32> {
+    let flags = libc::CLONE_SYSVSEM | libc::SIGCHLD;
+    // SAFETY: as for `raw_fork`.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        0 => None,
+        -1 => panic!("clone: {}", last_errno()),
+        pid => Some(pid as i32),
+    }
+}
+
+/// `unshare(CLONE_SYSVSEM)`: this thread leaves the process's list of semaphore undos.
+pub fn unshare_undo() {
+    // SAFETY: takes no pointers.
+    done("unshare", unsafe { libc::unshare(libc::CLONE_SYSVSEM) });
+}
+
+/// Ends this thread alone, without the C library's knowledge; a main thread that ends so leaves
+/// the others running, as one that calls `pthread_exit` does.
+pub fn end_this_thread() -> ! {
+    // SAFETY: the kernel ends the thread; its stack stays mapped for whoever looks at it.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("an ended thread goes on");
+}
+
 /// `kill(pid, signal)`
 pub fn kill(pid: i32, signal: c_int) -> Result<(), Errno> {
     // SAFETY: takes no pointers.

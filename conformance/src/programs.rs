@@ -2,11 +2,12 @@
 //! what only a new image shows.
 
 use crate::call;
+use crate::semcall;
 use crate::stage::Stage;
 use libc::IPC_NOWAIT;
 use std::process::{Command, Stdio};
 
-/// What `exec` starts: one verb on a queue, given by its id. Fails when the queue disagrees.
+/// What `exec` starts: one verb on a queue or a set, given by its id. Fails when that disagrees.
 pub fn play(name: &str, arguments: &[&str]) -> Result<(), String> {
     let number = |text: &str| {
         text.parse::<i64>()
@@ -32,6 +33,20 @@ pub fn play(name: &str, arguments: &[&str]) -> Result<(), String> {
         ("get", [key, queue]) => {
             let got = call::msgget(id(key)?, 0);
             agree("msgget", got.map(|id| id.to_string()), queue)
+        }
+        ("semop", [set, num, change, undo]) => {
+            let one = semcall::op(number(num)? as u16, number(change)? as i16);
+            let one = if *undo == "1" { one.undo() } else { one };
+            let done = semcall::semop(id(set)?, &[one]);
+            agree("semop", done.map(|()| String::new()), "")
+        }
+        ("semval", [set, num, value]) => {
+            let got = semcall::semctl(id(set)?, id(num)?, libc::GETVAL, 0);
+            agree("GETVAL", got.map(|value| value.to_string()), value)
+        }
+        ("semget", [key, set]) => {
+            let got = semcall::semget(id(key)?, 0, 0);
+            agree("semget", got.map(|id| id.to_string()), set)
         }
         _ => crate::shmparts::play(name, arguments),
     }

@@ -1,6 +1,7 @@
 //! All scenarios. Those of one mechanism live in its folder, one file per question.
 
 mod msg;
+mod sem;
 mod shm;
 
 use crate::runner::PRELOADED;
@@ -15,6 +16,12 @@ pub struct Scenario {
     /// Plays it.
     pub play: fn(&Stage),
 }
+
+/// Somebody without rights, and somebody else.
+const ANN: u32 = 1000;
+const BOB: u32 = 1001;
+/// A group of which neither is a member by default.
+const STAFF: u32 = 5000;
 
 /// The scenarios of one file: a name each, with `needs_root` behind some.
 macro_rules! table {
@@ -32,7 +39,12 @@ pub(crate) use table;
 
 /// Every scenario, in the order of the files.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    msg::ALL.iter().copied().flatten().chain(shm())
+    msg::ALL
+        .iter()
+        .chain(sem::ALL)
+        .copied()
+        .flatten()
+        .chain(shm())
 }
 
 /// Those of shared memory.

@@ -2,8 +2,9 @@
 //! records it. Addresses are told by what matters of them.
 
 use crate::files::{Way, read};
+use crate::ids::show_key;
 use crate::mapping::PAGE;
-use crate::msg::{IPCMNI, show_key};
+use crate::msg::IPCMNI;
 use crate::programs::part;
 use crate::shmcall;
 use crate::stage::{Outcome, Stage, show_flags};

@@ -1,8 +1,8 @@
 //! The scenarios' words for `shmctl`. Each makes one C call and records it.
 
 use crate::errno::Errno;
+use crate::ids::show_key;
 use crate::memory::Area;
-use crate::msg::show_key;
 use crate::shm::Segment;
 use crate::shmcall::{self, ShmInfo, ShmUsage};
 use crate::stage::{Outcome, Stage};

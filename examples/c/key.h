@@ -1,4 +1,4 @@
-/* A queue's key as the examples take it on their command lines. */
+/* A key as the examples take it on their command lines. */
 #ifndef EXAMPLE_KEY_H
 #define EXAMPLE_KEY_H
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# fakeroot-sysv (Debian): faked-sysv and libfakeroot-sysv.so talk over two message queues.
+# fakeroot-sysv (Debian): faked-sysv and libfakeroot-sysv.so talk over two message queues
+# that a semaphore guards.
 # user: nobody
-# kernel: sem
+# beside: sem
 #
-# Only its queues are on usysv: the semaphore that it guards them with is still the kernel's.
 # It runs as nobody, because root's real chown would succeed and prove nothing.
 # fakeroot puts its own library in front of what LD_PRELOAD already holds, so ours stays loaded.
 set -eu

@@ -16,6 +16,8 @@ unsafe impl Plain for engine::abi::MsqidDs {}
 unsafe impl Plain for engine::abi::SemidDs {}
 // SAFETY: numbers only.
 unsafe impl Plain for engine::abi::ShmidDs {}
+// SAFETY: numbers only: a `struct timespec`.
+unsafe impl Plain for [i64; 2] {}
 
 /// Runs a call with `errno` kept, and set if it fails.
 #[inline]

@@ -6,7 +6,7 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use engine::abi::{MsqidDs, ShmidDs};
+use engine::abi::{MsqidDs, SemidDs, ShmidDs};
 use engine::{Changing, Engine, Errno, Fork, Namespace, Result, sys};
 
 /// The engine, once made: a place for it, and who may write there.
@@ -113,6 +113,13 @@ fn make() -> Result<&'static Engine> {
 pub fn msg_queues(visit: &mut dyn FnMut(i32, &MsqidDs)) -> bool {
     let Ok(engine) = engine() else { return false };
     let each = engine.each_queue(&mut |msqid, ds| visit(msqid, ds));
+    each.is_ok()
+}
+
+/// Show `visit` every set of the namespace, likewise for `/proc/sysvipc/sem`.
+pub fn sem_sets(visit: &mut dyn FnMut(i32, &SemidDs)) -> bool {
+    let Ok(engine) = engine() else { return false };
+    let each = engine.each_set(&mut |semid, ds| visit(semid, ds));
     each.is_ok()
 }
 

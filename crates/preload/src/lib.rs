@@ -17,6 +17,7 @@ mod msg;
 mod next;
 mod posixshm;
 mod procfs;
+mod sem;
 mod shm;
 mod signals;
 mod tls;

@@ -1,5 +1,5 @@
-//! `/proc/sysvipc/*` and `/proc/sys/kernel/{msg,shm}*`, as the namespace has them: the functions that
-//! open a file or ask for access to one.
+//! `/proc/sysvipc/*` and `/proc/sys/kernel/{msg,sem,shm}*`, as the namespace has them: the
+//! functions that open a file or ask for access to one.
 //!
 //! Owns the list of those paths. They are recognised as written, absolute; other spellings
 //! (relative to a directory, with `//` or `..`, through links, `openat2`, raw system calls)
@@ -23,7 +23,7 @@ use crate::next;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
 use core::ptr;
-use engine::abi::{MsqidDs, ShmidDs};
+use engine::abi::{MsqidDs, SemidDs, ShmidDs};
 use engine::sys;
 use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, mode_t};
 
@@ -33,6 +33,8 @@ enum Target {
     Queues,
     /// `/proc/sysvipc/shm`.
     Segments,
+    /// `/proc/sysvipc/sem`.
+    Sets,
     /// `/proc/sys/kernel/msgmax` and its like, by name.
     Limit(&'static str),
 }
@@ -43,11 +45,16 @@ const PREFIX: &[u8] = b"/proc/sys";
 /// What follows [`PREFIX`] in the paths of tables and of limits, and the names there.
 const TABLES: &[u8] = b"vipc/";
 const LIMITS: &[u8] = b"/kernel/";
-const TABLE_NAMES: [(&str, Target); 2] = [("msg", Target::Queues), ("shm", Target::Segments)];
-const LIMIT_NAMES: [&str; 7] = [
+const TABLE_NAMES: [(&str, Target); 3] = [
+    ("msg", Target::Queues),
+    ("sem", Target::Sets),
+    ("shm", Target::Segments),
+];
+const LIMIT_NAMES: [&str; 8] = [
     "msgmax",
     "msgmnb",
     "msgmni",
+    "sem",
     "shmmax",
     "shmall",
     "shmmni",
@@ -126,7 +133,7 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
         return None;
     }
     match target {
-        Target::Queues | Target::Segments if writes(flags) => None,
+        Target::Queues | Target::Sets | Target::Segments if writes(flags) => None,
         Target::Segments => snapshot(flags, |file| {
             file.put(format_args!("{}", SEGMENTS_HEADING));
             hooks::segments(&mut |shmid, ds, rss| segment_line(file, shmid, ds, rss))
@@ -134,6 +141,10 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
         Target::Queues => snapshot(flags, |file| {
             file.put(format_args!("{}", QUEUES_HEADING));
             hooks::msg_queues(&mut |msqid, ds| queue_line(file, msqid, ds))
+        }),
+        Target::Sets => snapshot(flags, |file| {
+            file.put(format_args!("{}", SETS_HEADING));
+            hooks::sem_sets(&mut |semid, ds| set_line(file, semid, ds))
         }),
         Target::Limit(limit) if writes(flags) => open_limit(limit, flags),
         Target::Limit(limit) => {
@@ -195,6 +206,27 @@ fn segment_line(file: &mut Snapshot, shmid: i32, ds: &ShmidDs, rss: u64) {
         p.key, shmid, p.mode, ds.shm_segsz, ds.shm_cpid, ds.shm_lpid, ds.shm_nattch,
         p.uid, p.gid, p.cuid, p.cgid,
         ds.shm_atime, ds.shm_dtime, ds.shm_ctime, rss, 0,
+    ));
+}
+
+const SETS_HEADING: &str =
+    "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n";
+
+/// One line of `/proc/sysvipc/sem`, as `sysvipc_sem_proc_show` in Linux's ipc/sem.c.
+fn set_line(file: &mut Snapshot, semid: i32, ds: &SemidDs) {
+    let p = &ds.sem_perm;
+    file.put(format_args!(
+        "{:>10} {:>10}  {:>4o} {:>10} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10}\n",
+        p.key,
+        semid,
+        p.mode,
+        ds.sem_nsems,
+        p.uid,
+        p.gid,
+        p.cuid,
+        p.cgid,
+        ds.sem_otime,
+        ds.sem_ctime,
     ));
 }
 
@@ -596,7 +628,7 @@ fn access_to(target: Target, mode: c_int, flags: c_int) -> Option<c_int> {
     match target {
         // Everyone may read, also where the kernel has no System V IPC and so no such file.
         _ if mode & libc::W_OK == 0 => Some(0),
-        Target::Queues | Target::Segments => None,
+        Target::Queues | Target::Sets | Target::Segments => None,
         Target::Limit(limit) => hooks::limit_path(limit, &mut |path| {
             access_at(libc::AT_FDCWD, path.as_ptr(), mode, flags)
         }),

@@ -6,9 +6,9 @@ use crate::errno::Result;
 use core::time::Duration;
 
 /// All of System V IPC.
-pub trait Backend: Messages {}
+pub trait Backend: Messages + Semaphores + SharedMemory {}
 
-impl<T: Messages> Backend for T {}
+impl<T: Messages + Semaphores + SharedMemory> Backend for T {}
 
 /// The message-queue calls. [`Queue`](crate::Queue) is the typed face of this.
 pub trait Messages {

@@ -18,7 +18,6 @@
 //! a scribbled cell can at most tell a wrong tale of its thread, or keep the kernel from walking on
 //! at that thread's end.
 #![allow(unsafe_code)]
-#![allow(dead_code)] // Until the first mechanism waits by it.
 
 use crate::critical;
 use crate::errno::Result;

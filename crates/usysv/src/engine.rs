@@ -6,6 +6,7 @@ mod attach;
 mod fork;
 mod memory;
 mod msg;
+mod sem;
 mod shm;
 
 pub use fork::Fork;

@@ -34,6 +34,8 @@ pub(crate) struct Handle {
     /// How many of `maps` are there; the last is the largest.
     count: AtomicU32,
     maps: [(AtomicPtr<u8>, AtomicUsize); MAPS],
+    /// Whatever the object's mechanism wants to find again quickly.
+    hint: AtomicU32,
     /// The file, to know it again by: device and inode.
     file: [AtomicU64; 2],
     free: AtomicPtr<Handle>,
@@ -230,6 +232,11 @@ impl Pin<'_> {
     /// The object's id.
     pub fn id(&self) -> i32 {
         self.handle.id.load(Relaxed)
+    }
+
+    /// This process's hint for its mechanism; zero or stale, so checked at each use.
+    pub fn hint(&self) -> &AtomicU32 {
+        &self.handle.hint
     }
 
     /// Device and inode of the file.

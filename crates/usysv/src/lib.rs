@@ -31,7 +31,9 @@ mod process;
 mod queue;
 mod registry;
 mod segment;
+mod sem;
 mod shm;
+mod sleeping;
 #[doc(hidden)]
 pub mod sys;
 #[doc(hidden)]
@@ -48,9 +50,10 @@ pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
 pub use msg::Sink;
-#[doc(hidden)]
-pub use msg::interrupted;
 pub use namespace::{Fault, Limits, Namespace};
 pub use posix::PosixShm;
 pub use queue::{Message, Queue, Select};
 pub use segment::{Attached, Segment};
+pub use sem::{SemUndo, SemWaiter};
+#[doc(hidden)]
+pub use sleeping::interrupted;

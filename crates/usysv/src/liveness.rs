@@ -4,7 +4,6 @@ use crate::path::{Digits, Path, parse_decimal};
 use crate::process::Identity;
 use crate::sys;
 
-#[allow(dead_code)] // Until the first mechanism asks.
 /// Whether this process lives: one of its threads has not ended. In doubt, it lives.
 pub(crate) fn process_lives(who: Identity) -> bool {
     if !sys::exists(who.pid) {

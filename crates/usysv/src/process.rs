@@ -32,7 +32,6 @@ pub(crate) struct Identity {
 static START: AtomicU64 = AtomicU64::new(0);
 static START_OF: AtomicU64 = AtomicU64::new(0);
 
-#[allow(dead_code)] // Until the first mechanism asks.
 /// This process.
 #[inline]
 pub(crate) fn identity() -> Result<Identity> {

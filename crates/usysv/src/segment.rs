@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::abi::{IPC_CREAT, IPC_EXCL, SHM_NORESERVE, SHM_RDONLY, ShmidDs};
-use crate::backend::SharedMemory;
+use crate::backend::Backend;
 use crate::errno::{Errno, Result};
 use crate::key::Key;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -14,13 +14,13 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 /// A segment on some back end. Dropping it leaves the segment, as closing a program does.
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
-    backend: &'a dyn SharedMemory,
+    backend: &'a dyn Backend,
     shmid: i32,
 }
 
 /// A segment attached to this process; detached when dropped.
 pub struct Attached<'a> {
-    backend: &'a dyn SharedMemory,
+    backend: &'a dyn Backend,
     at: *mut u8,
     len: usize,
     writable: bool,
@@ -33,7 +33,7 @@ unsafe impl Sync for Attached<'_> {}
 
 impl<'a> Segment<'a> {
     /// `shmget(key, 0, 0)`: the segment with this key. ENOENT: there is none.
-    pub fn open(backend: &'a dyn SharedMemory, key: Key) -> Result<Segment<'a>> {
+    pub fn open(backend: &'a dyn Backend, key: Key) -> Result<Segment<'a>> {
         let shmid = backend.shmget(key.0, 0, 0)?;
         Ok(Segment { backend, shmid })
     }
@@ -41,7 +41,7 @@ impl<'a> Segment<'a> {
     /// `shmget(key, size, IPC_CREAT | mode)`: the segment with this key, made if there is none.
     /// EINVAL: there is a smaller one.
     pub fn open_or_create(
-        backend: &'a dyn SharedMemory,
+        backend: &'a dyn Backend,
         key: Key,
         size: usize,
         mode: u16,
@@ -53,7 +53,7 @@ impl<'a> Segment<'a> {
     /// `shmget(key, size, IPC_CREAT | IPC_EXCL | mode)`: a new segment, all zeroes. EEXIST: the key
     /// is taken; ENOSPC, ENOMEM: no room.
     pub fn create(
-        backend: &'a dyn SharedMemory,
+        backend: &'a dyn Backend,
         key: Key,
         size: usize,
         mode: u16,
@@ -65,7 +65,7 @@ impl<'a> Segment<'a> {
 
     /// As [`Segment::create`], of any size: memory is found when it is first touched, or not.
     pub fn create_sparse(
-        backend: &'a dyn SharedMemory,
+        backend: &'a dyn Backend,
         key: Key,
         size: usize,
         mode: u16,
@@ -76,7 +76,7 @@ impl<'a> Segment<'a> {
     }
 
     /// The segment with this id, which is not looked at yet.
-    pub fn from_id(backend: &'a dyn SharedMemory, shmid: i32) -> Segment<'a> {
+    pub fn from_id(backend: &'a dyn Backend, shmid: i32) -> Segment<'a> {
         Segment { backend, shmid }
     }
 

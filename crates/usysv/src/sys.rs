@@ -189,7 +189,12 @@ pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
 
 /// Makes the first `len` bytes really there; a file system that cannot say says nothing.
 pub(crate) fn fallocate(fd: &Fd, len: u64) -> Result<()> {
-    match call!(SYS_fallocate, fd.0, 0, 0, len) {
+    fallocate_at(fd, 0, len)
+}
+
+/// Makes `len` bytes from an offset on really there.
+pub(crate) fn fallocate_at(fd: &Fd, offset: u64, len: u64) -> Result<()> {
+    match call!(SYS_fallocate, fd.0, 0, offset, len) {
         Ok(_) | Err(Errno::EOPNOTSUPP) => Ok(()),
         Err(e) => Err(e),
     }
@@ -338,6 +343,40 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: u64) -> Re
     .map(drop)
 }
 
+/// Sleeps while both words are as expected, at most `timeout_ns`. ENOSYS: before Linux 5.16.
+///
+/// Starts again after a handler with `SA_RESTART`: whoever relies on EINTR changes a word.
+pub(crate) fn futex_wait_both(words: [(&AtomicU32, u32); 2], timeout_ns: u64) -> Result<()> {
+    #[repr(C)]
+    struct Waiter {
+        val: u64,
+        uaddr: u64,
+        flags: u32,
+        reserved: u32,
+    }
+    const FUTEX2_SIZE_U32: u32 = 2;
+    let waiters = words.map(|(word, val)| Waiter {
+        val: u64::from(val),
+        uaddr: core::ptr::from_ref(word) as u64,
+        flags: FUTEX2_SIZE_U32,
+        reserved: 0,
+    });
+    let until = monotonic_ns().saturating_add(timeout_ns);
+    let until = libc::timespec {
+        tv_sec: (until / 1_000_000_000) as i64,
+        tv_nsec: (until % 1_000_000_000) as i64,
+    };
+    call!(
+        SYS_futex_waitv,
+        waiters.as_ptr(),
+        waiters.len(),
+        0,
+        &raw const until,
+        libc::CLOCK_MONOTONIC
+    )
+    .map(drop)
+}
+
 /// Wakes at most `count` sleepers; the number woken.
 pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> usize {
     let at = core::ptr::from_ref(word);
@@ -393,7 +432,7 @@ fn own_place(len: usize) -> usize {
 }
 
 /// Anonymous zeroed private memory that is never given back: the process's own tables.
-pub(crate) fn private_memory(len: usize) -> Result<*mut u8> {
+pub fn private_memory(len: usize) -> Result<*mut u8> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     call!(SYS_mmap, own_place(len), len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
@@ -471,7 +510,7 @@ pub(crate) fn map_shared(fd: &Fd, len: usize, writable: bool) -> Result<*mut u8>
     .map(|at| at as *mut u8)
 }
 
-pub(crate) fn unmap(at: *mut u8, len: usize) {
+pub fn unmap(at: *mut u8, len: usize) {
     let _ = call!(SYS_munmap, at, len);
 }
 

@@ -1,11 +1,11 @@
 //! Root without its capabilities, as in containers, and others with some.
 
-use super::permissions::{ANN, BOB, STAFF, may, owned};
+use super::permissions::{may, owned};
 use crate::capabilities::{
     CAP_IPC_OWNER, CAP_SYS_ADMIN, drop_capability, keep_capabilities, raise_capability,
 };
 use crate::process::become_user;
-use crate::scenarios::{Scenario, table};
+use crate::scenarios::{ANN, BOB, STAFF, Scenario, table};
 use crate::stage::Stage;
 use libc::{EACCES, EPERM, IPC_CREAT};
 

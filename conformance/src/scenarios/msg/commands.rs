@@ -1,7 +1,6 @@
 //! `msgctl`: bad pointers and unknown commands.
 
-use super::pointers::bad_pointers;
-use crate::memory::Area;
+use crate::memory::{Area, bad_pointers};
 use crate::msg::MSG_STAT_ANY;
 use crate::process::become_user;
 use crate::scenarios::{Scenario, table};

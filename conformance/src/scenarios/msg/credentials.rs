@@ -1,9 +1,9 @@
 //! Credentials that change while a process, a wait or a queue lives on.
 
-use super::permissions::{ANN, BOB, STAFF, may, owned};
+use super::permissions::{may, owned};
 use crate::msg::Queue;
 use crate::process::{become_user, own_pid, set_effective_gid, set_effective_uid, set_groups};
-use crate::scenarios::{Scenario, table};
+use crate::scenarios::{ANN, BOB, STAFF, Scenario, table};
 use crate::stage::Stage;
 use libc::{EACCES, EPERM, IPC_CREAT, IPC_PRIVATE};
 

@@ -2,7 +2,7 @@
 
 use crate::msg::Queue;
 use crate::process::{become_user, set_effective_gid, set_effective_uid};
-use crate::scenarios::{Scenario, table};
+use crate::scenarios::{ANN, BOB, STAFF, Scenario, table};
 use crate::stage::Stage;
 use libc::{EACCES, EPERM, IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE};
 
@@ -27,12 +27,6 @@ pub(super) const ALL: &[Scenario] = table![
     members_of_the_group_may_not_set_or_remove needs_root,
     execute_bits_grant_nothing needs_root,
 ];
-
-/// Somebody without rights, and somebody else.
-pub(super) const ANN: u32 = 1000;
-pub(super) const BOB: u32 = 1001;
-/// A group of which neither is a member by default.
-pub(super) const STAFF: u32 = 5000;
 
 /// What the caller may do with a queue that is not empty and not full.
 #[track_caller]

@@ -1,6 +1,6 @@
 //! `msgsnd`, `msgrcv`: bad and odd pointers: which error comes first, and what is left behind.
 
-use crate::memory::Area;
+use crate::memory::{Area, bad_pointers};
 use crate::msg::Queue;
 use crate::process::become_user;
 use crate::scenarios::{Scenario, table};
@@ -33,11 +33,6 @@ pub(super) const ALL: &[Scenario] = table![
     memory_taken_away_after_use_is_efault,
     memory_made_read_only_after_use_is_efault,
 ];
-
-/// Pointers to nothing.
-pub(super) fn bad_pointers() -> [Area; 3] {
-    [Area::null(), Area::unmapped(), Area::kernel_half()]
-}
 
 fn send_from_a_bad_pointer_is_efault(t: &Stage) {
     let queue = t.private();

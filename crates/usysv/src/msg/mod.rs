@@ -36,7 +36,6 @@ pub use receive::Sink;
 pub(crate) use receive::{Want, receive};
 pub(crate) use send::{Source, send};
 pub(crate) use wait::Selector;
-pub use wait::interrupted;
 
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;

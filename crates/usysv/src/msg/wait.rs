@@ -29,9 +29,10 @@ use crate::handle::Pin;
 use crate::liveness;
 use crate::map::Map;
 use crate::namespace::Namespace;
+use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
-use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence, fence};
+use core::sync::atomic::{AtomicU32, Ordering::*, fence};
 
 pub(super) const GOT: u32 = 1;
 pub(super) const TOO_BIG: u32 = 2;
@@ -174,15 +175,20 @@ impl<'a> Waiting<'a> {
     /// Sleeps until there is news, a signal handler ran, or it is time to look.
     pub fn sleep(&self, map: &Map) -> Result<Woken> {
         let waiter = layout::waiter(map, self.ticket.slot)?;
+        // A queue that is gone, or cannot be repaired, keeps nobody in line.
+        let withdraw = || {
+            let _ = self.withdraw();
+        };
+        let sleeping = Sleeping {
+            withdraw: &withdraw,
+        };
+        Ok(sleeping.during(|| self.sleep_on(waiter)))
+    }
+
+    fn sleep_on(&self, waiter: &layout::Waiter) -> Woken {
         let block = tls::block();
-        let outer = block
-            .waiting
-            .swap(core::ptr::from_ref(self) as usize, Relaxed);
-        compiler_fence(SeqCst);
         if news_came(waiter, self.spins, block, self.handled) {
-            compiler_fence(SeqCst);
-            block.waiting.store(outer, Relaxed);
-            return Ok(Woken::News);
+            return Woken::News;
         }
         // In a section: a handler gives the slot back, and then it is not ours to write to.
         critical::enter();
@@ -196,12 +202,10 @@ impl<'a> Waiting<'a> {
         } else {
             Err(Errno::EINTR)
         };
-        compiler_fence(SeqCst);
-        block.waiting.store(outer, Relaxed);
         if slept == Err(Errno::EINTR) || block.handled.load(Relaxed) != self.handled {
-            return Ok(Woken::Signal);
+            return Woken::Signal;
         }
-        Ok(Woken::News)
+        Woken::News
     }
 
     /// Takes the waiter out of the line; a message that it was handed goes back.
@@ -213,19 +217,6 @@ impl<'a> Waiting<'a> {
             }
             q.dismiss(&self.ticket)
         })
-    }
-}
-
-/// A signal handler of the program is about to run in this thread: a call that sleeps here has
-/// been interrupted. The handler may use the queue, or leave the call by `longjmp`.
-#[allow(unsafe_code)]
-pub fn interrupted() {
-    let at = tls::block().waiting.swap(0, Relaxed) as *const Waiting<'static>;
-    // SAFETY: `sleep` of this very thread stored it and is still on the stack below us, since it
-    // stores the outer value back before it returns, and this takes it away at the first handler.
-    if let Some(waiting) = unsafe { at.as_ref() } {
-        // A queue that is gone, or cannot be repaired, keeps nobody in line.
-        let _ = waiting.withdraw();
     }
 }
 

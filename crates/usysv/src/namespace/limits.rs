@@ -265,9 +265,9 @@ fn file_named(name: &str) -> Result<(&'static str, usize, usize)> {
 
 fn text_of((_, first, count): (&str, usize, usize), values: &Values) -> Result<Path> {
     let mut text = Path::empty();
-    for place in first..first + count {
-        text.push(if place == first { b"" } else { b"\t" })?;
-        text.push(Digits::decimal(values[place]).as_bytes())?;
+    for (i, value) in values.iter().skip(first).take(count).enumerate() {
+        text.push(if i == 0 { b"" } else { b"\t" })?;
+        text.push(Digits::decimal(*value).as_bytes())?;
     }
     text.push(b"\n")?;
     Ok(text)

@@ -1,0 +1,159 @@
+//! The semaphore calls: decode the arguments as the kernel does, ask the engine, set `errno`.
+//!
+//! `semctl` is variadic in C, and its fourth argument a `union semun` by value: on the x86-64 and
+//! AArch64 Linux ABIs that is passed like a pointer, and garbage where the caller passed none is
+//! looked at by no command that needs none.
+
+use crate::edge::{answer, give, take};
+use crate::efault::{readable, writable};
+use crate::hooks::engine;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+use core::time::Duration;
+use engine::abi::{
+    GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, SEM_INFO,
+    SEM_STAT, SEM_STAT_ANY, SETALL, SETVAL, Sembuf, SemidDs,
+};
+use engine::{Errno, Result, SemField, Semaphores, sys};
+use libc::{key_t, size_t, timespec};
+
+/// Operations that are copied to the stack, as the kernel does; more get memory of their own.
+const FAST: usize = 64;
+
+#[unsafe(no_mangle)]
+extern "C" fn semget(key: key_t, nsems: c_int, semflg: c_int) -> c_int {
+    answer(|| engine()?.semget(key, nsems, semflg))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn semop(semid: c_int, sops: *mut Sembuf, nsops: size_t) -> c_int {
+    answer(|| operate(semid, sops, nsops, None).map(|()| 0))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn semtimedop(
+    semid: c_int,
+    sops: *mut Sembuf,
+    nsops: size_t,
+    timeout: *const timespec,
+) -> c_int {
+    answer(|| {
+        let timeout = match timeout.is_null() {
+            true => None,
+            false => Some(take::<[i64; 2]>(timeout.cast())?),
+        };
+        operate(semid, sops, nsops, timeout).map(|()| 0)
+    })
+}
+
+fn operate(
+    semid: c_int,
+    sops: *const Sembuf,
+    nsops: usize,
+    timeout: Option<[i64; 2]>,
+) -> Result<()> {
+    let engine = engine()?;
+    engine.check_semop(nsops)?;
+    if !readable(sops as usize, nsops * size_of::<Sembuf>()) {
+        return Err(Errno::EFAULT);
+    }
+    // A copy: the program may change its array while the call sleeps.
+    with_copy(sops, nsops, |sops| {
+        if semid < 0 {
+            return Err(Errno::EINVAL);
+        }
+        let timeout = timeout.map(duration).transpose()?;
+        engine.semop(semid, sops, timeout)
+    })
+}
+
+fn duration([seconds, nanoseconds]: [i64; 2]) -> Result<Duration> {
+    match (u64::try_from(seconds), u32::try_from(nanoseconds)) {
+        (Ok(seconds), Ok(nanoseconds)) if nanoseconds < 1_000_000_000 => {
+            Ok(Duration::new(seconds, nanoseconds))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Calls `f` with a copy of readable operations.
+fn with_copy<T>(
+    sops: *const Sembuf,
+    nsops: usize,
+    f: impl FnOnce(&[Sembuf]) -> Result<T>,
+) -> Result<T> {
+    if nsops <= FAST {
+        let mut few = [const { MaybeUninit::<Sembuf>::uninit() }; FAST];
+        let to = few.as_mut_ptr().cast::<Sembuf>();
+        // SAFETY: `readable` said that the source is; any bytes are a Sembuf; the array has room.
+        unsafe {
+            to.cast::<u8>()
+                .copy_from_nonoverlapping(sops.cast(), size_of::<Sembuf>() * nsops)
+        };
+        // SAFETY: just written.
+        return f(unsafe { core::slice::from_raw_parts(to, nsops) });
+    }
+    let len = nsops * size_of::<Sembuf>();
+    let to = sys::private_memory(len)?;
+    // SAFETY: as above, and fresh memory of this length, aligned to a page.
+    unsafe { to.copy_from_nonoverlapping(sops.cast(), len) };
+    // SAFETY: just written, and nobody else's.
+    let result = f(unsafe { core::slice::from_raw_parts(to.cast::<Sembuf>(), nsops) });
+    sys::unmap(to, len);
+    result
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn semctl(semid: c_int, semnum: c_int, cmd: c_int, arg: *mut c_void) -> c_int {
+    answer(|| {
+        if semid < 0 {
+            return Err(Errno::EINVAL);
+        }
+        match cmd {
+            IPC_INFO | SEM_INFO => {
+                let (info, highest) = match cmd {
+                    IPC_INFO => engine()?.sem_limits()?,
+                    _ => engine()?.sem_usage()?,
+                };
+                give(arg, info, highest)
+            }
+            IPC_STAT => give(arg, engine()?.sem_stat(semid)?, 0),
+            SEM_STAT | SEM_STAT_ANY => {
+                let (id, ds) = engine()?.sem_stat_index(semid, cmd == SEM_STAT_ANY)?;
+                give(arg, ds, id)
+            }
+            GETVAL => engine()?.sem_get(semid, semnum, SemField::Value),
+            GETPID => engine()?.sem_get(semid, semnum, SemField::Pid),
+            GETNCNT => engine()?.sem_get(semid, semnum, SemField::Ncnt),
+            GETZCNT => engine()?.sem_get(semid, semnum, SemField::Zcnt),
+            GETALL => get_all(semid, arg),
+            SETALL => set_all(semid, arg),
+            // The union's `int val` is the lower half.
+            SETVAL => engine()?.sem_put(semid, semnum, arg as c_int).map(|()| 0),
+            IPC_SET => {
+                let ds: SemidDs = take(arg)?;
+                engine()?.sem_set(semid, &ds).map(|()| 0)
+            }
+            IPC_RMID => engine()?.sem_remove(semid).map(|()| 0),
+            _ => Err(Errno::EINVAL),
+        }
+    })
+}
+
+fn get_all(semid: c_int, array: *mut c_void) -> Result<c_int> {
+    let mut sink = |nsems: usize| {
+        let len = nsems * size_of::<u16>();
+        writable(array as usize, len).then_some(array.cast::<u16>())
+    };
+    // SAFETY: the sink names only what `writable` said can be written.
+    unsafe { engine()?.getall_raw(semid, &mut sink) }.map(|()| 0)
+}
+
+fn set_all(semid: c_int, array: *const c_void) -> Result<c_int> {
+    let mut source = |nsems: usize| {
+        let len = nsems * size_of::<u16>();
+        readable(array as usize, len).then_some(array.cast::<u16>())
+    };
+    // SAFETY: the source names only what `readable` said can be read.
+    unsafe { engine()?.setall_raw(semid, &mut source) }.map(|()| 0)
+}

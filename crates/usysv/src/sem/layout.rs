@@ -1,0 +1,353 @@
+//! The bytes of a set's file: the header, the semaphores, the journal's entries; then, sparse, the
+//! waiters' slots and the undo rows.
+
+use crate::errno::{Errno, Result};
+use crate::map::{Map, Shared};
+use crate::object::{OBJECT_LEN, Object};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::*};
+
+pub(super) const NIL: u32 = u32::MAX;
+pub(super) const PAGE: usize = 4096;
+const HEADER: usize = 512;
+const SEM: usize = 32;
+const ENTRY: usize = 16;
+pub(super) const SLOT: usize = 128;
+/// Slots of a set, for waiters and for what their arrays do not fit in one.
+pub(super) const SLOTS: u32 = 65536;
+/// Operations in a waiter's slot, and in each slot that continues it.
+pub(super) const OPS: usize = 8;
+pub(super) const MORE_OPS: usize = 14;
+/// Undo rows take at most this, but there are at least `LEAST_ROWS`.
+const ROWS_LEN: usize = 64 << 20;
+const LEAST_ROWS: usize = 1024;
+const MOST_ROWS: usize = 32768;
+
+// States of a slot.
+pub(super) const FREE: u32 = 0;
+pub(super) const WAITS: u32 = 1;
+/// More operations of the slot before it.
+pub(super) const CONTINUES: u32 = 2;
+/// Its waiter has taken the news and left: free, as soon as somebody looks.
+pub(super) const LEFT: u32 = 3;
+
+// States of a row.
+pub(super) const UNUSED: u32 = 0;
+pub(super) const USED: u32 = 1;
+
+/// The header.
+#[repr(C)]
+pub(super) struct Header {
+    pub object: Object,
+    // The journal.
+    pub op: AtomicU32,
+    /// Entries that belong to it.
+    pub op_entries: AtomicU32,
+    /// The undo row that it changes, or NIL.
+    pub op_row: AtomicU32,
+    /// The waiter whose operations these are, or NIL.
+    pub op_waiter: AtomicU32,
+    pub op_pid: AtomicU32,
+    reserved: AtomicU32,
+    pub op_time: AtomicU64,
+    pub op_set: [AtomicU32; 4],
+    // The rest of the truth.
+    pub nsems: AtomicU32,
+    /// Slots and rows that may be in use are below these.
+    pub slots: AtomicU32,
+    pub rows: AtomicU32,
+    /// Slots and rows below these have memory.
+    pub slots_backed: AtomicU32,
+    pub rows_backed: AtomicU32,
+    reserved2: AtomicU32,
+    pub next_seq: AtomicU64,
+    pub otime: AtomicU64,
+    // Derived.
+    pub free_slot: AtomicU32,
+    /// Slots in use at which those that were left are looked for.
+    pub waiting: AtomicU32,
+    /// Sleepers with more than one operation, and their lines: those that alter, those that do not.
+    pub complex: AtomicU32,
+    /// The waiter that looks after the others, or NIL.
+    pub watch: AtomicU32,
+    pub alters: Line,
+    pub zeros: Line,
+    /// When dead holders were last looked for, in monotonic milliseconds.
+    pub looked_ms: AtomicU64,
+}
+
+/// A line of waiters.
+#[repr(C)]
+pub(super) struct Line {
+    pub head: AtomicU32,
+    pub tail: AtomicU32,
+}
+
+/// A semaphore.
+#[repr(C, align(32))]
+pub(super) struct Sem {
+    pub value: AtomicU32,
+    pub pid: AtomicU32,
+    // Derived: lines of those who wait with one operation.
+    pub alters: Line,
+    pub zeros: Line,
+    /// Nobody in `alters` takes less than this.
+    pub least: AtomicU32,
+    /// Undo rows with something for it.
+    pub adjusters: AtomicU32,
+}
+
+/// What the journal makes of a semaphore.
+#[repr(C)]
+pub(super) struct Entry {
+    pub num: AtomicU32,
+    pub value: AtomicU32,
+    /// The row's new `semadj`, as `i32`.
+    pub adj: AtomicU32,
+    reserved: AtomicU32,
+}
+
+/// A sleeping `semop`, or more of its operations.
+#[repr(C, align(64))]
+pub(super) struct Slot {
+    pub state: AtomicU32,
+    /// 0 while it waits, else 1 + the errno it ends with: the futex that it sleeps on.
+    pub news: AtomicU32,
+    pub seq: AtomicU64,
+    pub prev: AtomicU32,
+    pub next: AtomicU32,
+    /// Operations, and the slot with more of them.
+    pub nops: AtomicU32,
+    pub more: AtomicU32,
+    pub pid: AtomicU32,
+    pub tid: AtomicU32,
+    pub bell: [AtomicU32; 2],
+    /// Undo row, or NIL; which operation holds it up.
+    pub row: AtomicU32,
+    pub blocking: AtomicU32,
+    /// 1 while it sleeps so long that somebody else has to look after it.
+    pub deep: AtomicU32,
+    /// Since when it waits, in seconds since the epoch.
+    pub since: AtomicU32,
+    pub ops: [AtomicU64; OPS],
+}
+
+/// A slot that holds operations only.
+#[repr(C, align(64))]
+pub(super) struct More {
+    pub state: AtomicU32,
+    pub reserved: AtomicU32,
+    pub next: AtomicU32,
+    pub more: AtomicU32,
+    pub ops: [AtomicU64; MORE_OPS],
+}
+
+/// What a process has to be undone in this set; `nsems` values of `semadj` follow.
+#[repr(C)]
+pub(super) struct Row {
+    pub state: AtomicU32,
+    pub pid: AtomicU32,
+    pub start: AtomicU64,
+    pub bell: [AtomicU32; 2],
+    pub reserved: AtomicU64,
+}
+
+/// A `semadj`, as `i16`.
+#[repr(transparent)]
+pub(super) struct Adj(pub AtomicU16);
+
+const _: () = assert!(size_of::<Header>() <= HEADER);
+const _: () = assert!(offset_of!(Header, object) == 0 && offset_of!(Header, op) == OBJECT_LEN);
+const _: () = assert!(size_of::<Sem>() == SEM && size_of::<Entry>() == ENTRY);
+const _: () = assert!(size_of::<Slot>() == SLOT && size_of::<More>() == SLOT);
+const _: () = assert!(size_of::<Row>() == ROW_HEAD);
+const ROW_HEAD: usize = 32;
+
+macro_rules! shared {
+    ($($name:ty),*) => {$(
+        // SAFETY: repr(C) and atomics only.
+        #[allow(unsafe_code)]
+        unsafe impl Shared for $name {}
+    )*};
+}
+shared!(Header, Sem, Entry, Slot, More, Row, Adj);
+
+const fn pages(bytes: usize) -> usize {
+    bytes.div_ceil(PAGE) * PAGE
+}
+
+/// Where the parts of a set of `nsems` lie.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    entries: usize,
+    slots: usize,
+    rows: usize,
+    stride: usize,
+}
+
+impl Plan {
+    #[inline]
+    pub fn of(nsems: usize) -> Plan {
+        let entries = HEADER + nsems * SEM;
+        let slots = pages(entries + nsems * ENTRY);
+        let rows = slots + SLOTS as usize * SLOT;
+        let stride = (ROW_HEAD + nsems * 2).next_multiple_of(64);
+        Plan {
+            entries,
+            slots,
+            rows,
+            stride,
+        }
+    }
+
+    pub fn most_rows(&self) -> u32 {
+        (ROWS_LEN / self.stride).clamp(LEAST_ROWS, MOST_ROWS) as u32
+    }
+
+    /// Length of the file.
+    pub fn len(&self) -> usize {
+        self.rows + pages(self.most_rows() as usize * self.stride)
+    }
+
+    /// What has memory from the start.
+    pub fn backed(&self) -> usize {
+        self.slots
+    }
+
+    /// The bytes of the slots, or rows, from one up to another, in whole pages.
+    pub fn slot_pages(&self, from: u32, to: u32) -> (usize, usize) {
+        let begin = self.slots + pages(from as usize * SLOT);
+        (begin, self.slots + pages(to as usize * SLOT) - begin)
+    }
+
+    pub fn row_pages(&self, from: u32, to: u32) -> (usize, usize) {
+        let begin = self.rows + pages(from as usize * self.stride);
+        (begin, self.rows + pages(to as usize * self.stride) - begin)
+    }
+
+    /// How many rows fit the pages that `row` begins or ends in.
+    pub fn rows_with(&self, row: u32) -> u32 {
+        let end = pages((row as usize + 1) * self.stride);
+        ((end / self.stride) as u32).min(self.most_rows())
+    }
+}
+
+/// A mapped set, every part of it checked at each use.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    pub map: Map,
+    pub plan: Plan,
+    pub nsems: u32,
+}
+
+impl Parts {
+    #[inline]
+    pub fn sem<'a>(&self, num: u32) -> Result<&'a Sem> {
+        if num >= self.nsems {
+            return Err(Errno::EIO);
+        }
+        self.map.at(HEADER + num as usize * SEM)
+    }
+
+    #[inline]
+    pub fn entry<'a>(&self, i: u32) -> Result<&'a Entry> {
+        if i >= self.nsems {
+            return Err(Errno::EIO);
+        }
+        self.map.at(self.plan.entries + i as usize * ENTRY)
+    }
+
+    fn slot_at(&self, index: u32) -> Result<usize> {
+        if index >= SLOTS {
+            return Err(Errno::EIO);
+        }
+        Ok(self.plan.slots + index as usize * SLOT)
+    }
+
+    #[inline]
+    pub fn slot<'a>(&self, index: u32) -> Result<&'a Slot> {
+        self.map.at(self.slot_at(index)?)
+    }
+
+    pub fn more<'a>(&self, index: u32) -> Result<&'a More> {
+        self.map.at(self.slot_at(index)?)
+    }
+
+    fn row_at(&self, index: u32) -> Result<usize> {
+        // Beyond the last row there is no mapping, which whoever uses this will find.
+        let at = (index as usize).checked_mul(self.plan.stride);
+        at.and_then(|at| at.checked_add(self.plan.rows))
+            .ok_or(Errno::EIO)
+    }
+
+    #[inline]
+    pub fn row<'a>(&self, index: u32) -> Result<&'a Row> {
+        self.map.at(self.row_at(index)?)
+    }
+
+    /// A row's `semadj` of a semaphore.
+    #[inline]
+    pub fn adj<'a>(&self, row: u32, num: u32) -> Result<&'a Adj> {
+        if num >= self.nsems {
+            return Err(Errno::EIO);
+        }
+        self.map.at(self.row_at(row)? + ROW_HEAD + num as usize * 2)
+    }
+}
+
+/// The most rows that any set has.
+pub(super) const fn most_rows() -> u32 {
+    MOST_ROWS as u32
+}
+
+/// Length of the file of a new set, and what of it has memory.
+pub(crate) fn file_len(nsems: u32) -> (usize, usize) {
+    let plan = Plan::of(nsems as usize);
+    (plan.len(), plan.backed())
+}
+
+/// Fills a new set's header.
+pub(crate) fn fill(map: &Map, nsems: u32) -> Result<()> {
+    let h: &Header = map.at(0)?;
+    h.nsems.store(nsems, Relaxed);
+    h.next_seq.store(1, Relaxed);
+    h.op_row.store(NIL, Relaxed);
+    h.op_waiter.store(NIL, Relaxed);
+    let parts = Parts {
+        map: *map,
+        plan: Plan::of(nsems as usize),
+        nsems,
+    };
+    clear_derived(h, &parts)
+}
+
+/// The derived part of a set without waiters and undo.
+pub(super) fn clear_derived(h: &Header, parts: &Parts) -> Result<()> {
+    for word in [&h.waiting, &h.complex] {
+        word.store(0, Relaxed);
+    }
+    for word in [&h.free_slot, &h.watch] {
+        word.store(NIL, Relaxed);
+    }
+    h.alters.clear();
+    h.zeros.clear();
+    for num in 0..parts.nsems {
+        let sem = parts.sem(num)?;
+        sem.alters.clear();
+        sem.zeros.clear();
+        sem.least.store(0, Relaxed);
+        sem.adjusters.store(0, Relaxed);
+    }
+    Ok(())
+}
+
+impl Line {
+    pub fn clear(&self) {
+        self.head.store(NIL, Relaxed);
+        self.tail.store(NIL, Relaxed);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head.load(Relaxed) == NIL
+    }
+}

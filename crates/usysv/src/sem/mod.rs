@@ -1,0 +1,148 @@
+//! Semaphore sets.
+//!
+//! Visible behaviour is `ipc/sem.c`'s: an array of operations goes whole or not at all; who changes
+//! a value performs at once, in its own call, what sleepers can go on with then, zero waiters first
+//! and the others in the order of their coming; a sleeper counts at the operation that holds it up.
+//!
+//! A set's file is fixed in length and sparse: header, semaphores, journal entries, then slots of
+//! waiters and *undo rows*, one for each process that ever used SEM_UNDO here.
+//!
+//! Truth: the semaphores' values and pids, the rows, the waiting slots, and the header's owner and
+//! times. Derived: lines and counts, made anew by whoever takes the lock of a killed holder.
+//!
+//! Commit: a change is written into the journal as absolute values, happens by the one store of
+//! `op`, and is then applied; applying it again changes nothing (`recover`). What a sleeper is given
+//! is such a change of its own, with the sleeper's news part of it.
+//!
+//! Undo: nobody of a killed process is left to apply its row, so whoever looks at the set does it
+//! first (`undo`); a sleeper that stands watch looks for all who sleep (`wait`).
+
+mod ctl;
+mod layout;
+mod line;
+mod ops;
+mod recover;
+mod slots;
+mod undo;
+mod wait;
+
+pub use ctl::{SemUndo, SemWaiter};
+pub(crate) use layout::{file_len, fill};
+pub(crate) use ops::semop;
+
+use crate::errno::{Errno, Result};
+use crate::handle::Pin;
+use crate::lock::Left;
+use crate::namespace::Namespace;
+use crate::object::LIVE;
+use crate::process::{self, Identity};
+use crate::sys;
+use core::sync::atomic::Ordering::*;
+use layout::{Header, Parts, Plan};
+
+/// A set, locked. Unlocks itself, then wakes whom it has news for.
+pub(crate) struct Locked<'a> {
+    h: &'a Header,
+    p: Parts,
+    pin: &'a Pin<'a>,
+    ns: &'a Namespace,
+    me: Identity,
+    wakes: [u32; 8],
+    waking: usize,
+}
+
+/// Takes the lock of a pinned set. EIDRM: it was removed.
+#[inline]
+pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
+    let me = process::identity()?;
+    let map = pin.map();
+    let h: &Header = map.at(0)?;
+    let nsems = h.nsems.load(Relaxed);
+    let p = Parts {
+        map,
+        plan: Plan::of(nsems as usize),
+        nsems,
+    };
+    let left = h.object.lock.lock()?;
+    let mut q = Locked {
+        h,
+        p,
+        pin,
+        ns,
+        me,
+        wakes: [layout::NIL; 8],
+        waking: 0,
+    };
+    if h.object.state.load(Relaxed) != LIVE {
+        return Err(Errno::EIDRM);
+    }
+    if h.object.id() != id {
+        return Err(Errno::EIO);
+    }
+    if left == Left::Ruins || !q.is_sane() {
+        q.recover()?;
+    }
+    Ok(q)
+}
+
+impl Locked<'_> {
+    /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
+    #[inline]
+    fn is_sane(&self) -> bool {
+        let h = self.h;
+        h.op.load(Relaxed) == recover::IDLE
+            && h.slots.load(Relaxed) <= h.slots_backed.load(Relaxed)
+            && h.slots_backed.load(Relaxed) <= layout::SLOTS
+            && h.rows.load(Relaxed) <= h.rows_backed.load(Relaxed)
+            && h.rows_backed.load(Relaxed) <= layout::most_rows()
+            && h.waiting.load(Relaxed) <= h.slots.load(Relaxed)
+    }
+
+    /// Runs `f`; where it finds nonsense, rebuilds the derived parts once and runs it again.
+    fn with_repair<T>(&mut self, mut f: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        match f(self) {
+            Err(Errno::EIO) => {
+                // What was committed happened, and the journal ends it: never twice.
+                let happened = self.h.op.load(Relaxed) != recover::IDLE;
+                self.recover()?;
+                if happened { Err(Errno::EIO) } else { f(self) }
+            }
+            other => other,
+        }
+    }
+
+    pub fn owned(&self) -> crate::creds::Owned {
+        self.h.object.owned()
+    }
+
+    pub fn nsems(&self) -> u32 {
+        self.p.nsems
+    }
+
+    /// The sleeper in this slot has news: wake it once the lock is free.
+    fn wake_later(&mut self, slot: u32) {
+        match self.wakes.get_mut(self.waking) {
+            Some(place) => {
+                *place = slot;
+                self.waking += 1;
+            }
+            None => self.wake(slot),
+        }
+    }
+
+    fn wake(&self, slot: u32) {
+        if let Ok(slot) = self.p.slot(slot) {
+            sys::futex_wake(&slot.news, 1);
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.h.object.lock.unlock();
+        for slot in self.wakes.iter().take(self.waking) {
+            self.wake(*slot);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `semop`: trying an array of operations, and performing it.
+
+use super::layout::NIL;
+use super::recover::OPS;
+use super::{Locked, lock, wait};
+use crate::abi::{IPC_NOWAIT, SEM_UNDO, SEMVMX, Sembuf};
+use crate::bell;
+use crate::crash::crashpoint;
+use crate::creds::Creds;
+use crate::errno::{Errno, Result};
+use crate::handle::Pin;
+use crate::namespace::Namespace;
+use core::sync::atomic::Ordering::*;
+use core::time::Duration;
+
+/// An array of operations: the caller's, or a sleeper's.
+#[derive(Clone, Copy)]
+pub(super) enum Ops<'a> {
+    Given(&'a [Sembuf]),
+    Of(u32),
+}
+
+/// What would become of an array now.
+pub(super) enum Outcome {
+    /// It can go: so many journal entries say what it makes of the semaphores.
+    Goes(u32),
+    /// This operation holds it up.
+    Blocks(u32),
+    Fails(Errno),
+}
+
+/// `semtimedop`, the arguments checked as far as they can be without the set.
+pub(crate) fn semop(
+    ns: &Namespace,
+    pin: &Pin<'_>,
+    id: i32,
+    ops: &[Sembuf],
+    timeout: Option<Duration>,
+) -> Result<()> {
+    // Before the lock: see there.
+    bell::mine(ns)?;
+    let most = ops.iter().map(|op| op.sem_num).max().unwrap_or(0);
+    let alters = ops.iter().any(|op| op.sem_op != 0);
+    let undoes = ops.iter().any(undoes);
+    let mut q = lock(ns, pin, id)?;
+    if u32::from(most) >= q.nsems() {
+        return Err(Errno::EFBIG);
+    }
+    let asked = if alters { 0o222 } else { 0o444 };
+    if !Creds::current().may(&q.owned(), asked) {
+        return Err(Errno::EACCES);
+    }
+    let blocking = match q.with_repair(|q| q.now(ops, undoes))? {
+        Outcome::Goes(_) => return Ok(()),
+        Outcome::Fails(e) => return Err(e),
+        Outcome::Blocks(blocking) => blocking,
+    };
+    if timeout == Some(Duration::ZERO) {
+        return Err(Errno::EAGAIN);
+    }
+    wait::wait(q, id, ops, undoes, blocking, timeout)
+}
+
+#[inline]
+fn undoes(op: &Sembuf) -> bool {
+    i32::from(op.sem_flg) & SEM_UNDO != 0
+}
+
+impl Locked<'_> {
+    /// Performs an array if it can go, for the calling process.
+    #[inline]
+    fn now(&mut self, ops: &[Sembuf], undoes: bool) -> Result<Outcome> {
+        let row = if undoes { self.my_row()? } else { NIL };
+        if self.h.rows.load(Relaxed) != 0 {
+            self.look_before(ops, row)?;
+        }
+        let mut outcome = self.attempt(Ops::Given(ops), row)?;
+        let refused = matches!(outcome, Outcome::Blocks(_) | Outcome::Fails(Errno::EAGAIN));
+        if refused && self.look()? {
+            outcome = self.attempt(Ops::Given(ops), row)?;
+        }
+        if let Outcome::Goes(entries) = outcome {
+            self.perform(entries, row, NIL, self.me.pid)?;
+            if self.h.waiting.load(Relaxed) != 0 {
+                self.settle(Some(Ops::Given(ops)))?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// An operation of an array.
+    pub(super) fn op(&self, ops: Ops<'_>, i: u32) -> Result<Sembuf> {
+        match ops {
+            Ops::Given(ops) => ops.get(i as usize).copied().ok_or(Errno::EIO),
+            Ops::Of(slot) => self.op_of(slot, i),
+        }
+    }
+
+    pub(super) fn count(&self, ops: Ops<'_>) -> Result<u32> {
+        match ops {
+            Ops::Given(ops) => Ok(ops.len() as u32),
+            Ops::Of(slot) => Ok(self.p.slot(slot)?.nops.load(Relaxed)),
+        }
+    }
+
+    /// Tries an array, and leaves in the journal's entries what it would make of the semaphores and
+    /// of the row. Nothing has happened yet.
+    pub(super) fn attempt(&self, ops: Ops<'_>, row: u32) -> Result<Outcome> {
+        let (mut entries, mut seen) = (0u32, 0u64);
+        for i in 0..self.count(ops)? {
+            let op = self.op(ops, i)?;
+            let num = u32::from(op.sem_num);
+            let bit = 1 << (num % 64);
+            let at = match seen & bit {
+                0 => None,
+                _ => self.entry_of(num, entries)?,
+            };
+            seen |= bit;
+            let (value, adj) = match at {
+                Some(at) => {
+                    let entry = self.p.entry(at)?;
+                    (
+                        entry.value.load(Relaxed) as i32,
+                        entry.adj.load(Relaxed) as i32,
+                    )
+                }
+                None => (self.value(num)?, self.adj_of(row, num)?),
+            };
+            let new = value + i32::from(op.sem_op);
+            if new < 0 || op.sem_op == 0 && value != 0 {
+                let no_wait = i32::from(op.sem_flg) & IPC_NOWAIT != 0;
+                return Ok(match no_wait {
+                    true => Outcome::Fails(Errno::EAGAIN),
+                    false => Outcome::Blocks(i),
+                });
+            }
+            let new_adj = if undoes(&op) {
+                adj - i32::from(op.sem_op)
+            } else {
+                adj
+            };
+            if new > SEMVMX || !(-SEMVMX - 1..=SEMVMX).contains(&new_adj) {
+                return Ok(Outcome::Fails(Errno::ERANGE));
+            }
+            let entry = self.p.entry(at.unwrap_or(entries))?;
+            entry.num.store(num, Relaxed);
+            entry.value.store(new as u32, Relaxed);
+            entry.adj.store(new_adj as u32, Relaxed);
+            entries += u32::from(at.is_none());
+        }
+        Ok(Outcome::Goes(entries))
+    }
+
+    fn entry_of(&self, num: u32, entries: u32) -> Result<Option<u32>> {
+        for at in 0..entries {
+            if self.p.entry(at)?.num.load(Relaxed) == num {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A semaphore's value.
+    #[inline]
+    pub(super) fn value(&self, num: u32) -> Result<i32> {
+        Ok((self.p.sem(num)?.value.load(Relaxed) as i32).clamp(0, SEMVMX))
+    }
+
+    /// Makes what `attempt` wrote into the entries happen, for a process and, if it is a sleeper's
+    /// array, with the sleeper's news.
+    #[inline]
+    pub(super) fn perform(&self, entries: u32, row: u32, waiter: u32, pid: u32) -> Result<()> {
+        self.begin(entries, row, waiter, pid);
+        crashpoint!("sem.op.before_commit");
+        self.commit(OPS);
+        crashpoint!("sem.op.after_commit");
+        self.apply(OPS)?;
+        crashpoint!("sem.op.applied");
+        self.done();
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! What a thread sleeps in, so that a signal handler of the program can end it first: the kernel
+//! takes a sleeper out of its line before it runs the handler, which may then use the object, or
+//! leave the call by `longjmp`.
+
+use crate::tls;
+use core::sync::atomic::{Ordering::*, compiler_fence};
+
+/// A call that is about to sleep.
+pub(crate) struct Sleeping<'a> {
+    /// Takes the sleeper out of its line.
+    pub withdraw: &'a dyn Fn(),
+}
+
+impl Sleeping<'_> {
+    /// Runs `sleep`, during which a handler withdraws the sleeper first.
+    pub fn during<T>(&self, sleep: impl FnOnce() -> T) -> T {
+        let block = tls::block();
+        let outer = block
+            .waiting
+            .swap(core::ptr::from_ref(self) as usize, Relaxed);
+        compiler_fence(SeqCst);
+        let slept = sleep();
+        compiler_fence(SeqCst);
+        block.waiting.store(outer, Relaxed);
+        slept
+    }
+}
+
+/// A signal handler of the program is about to run in this thread: a call that sleeps here has
+/// been interrupted.
+#[allow(unsafe_code)]
+pub fn interrupted() {
+    let at = tls::block().waiting.swap(0, Relaxed) as *const Sleeping<'static>;
+    // SAFETY: `during` of this very thread stored it and is still on the stack below us, since it
+    // stores the outer value back before it returns, and this takes it away at the first handler.
+    if let Some(sleeping) = unsafe { at.as_ref() } {
+        (sleeping.withdraw)();
+    }
+}
