@@ -1,12 +1,13 @@
 //! `fork`: a child of a process with attachments is counted before either of the two goes on.
 //!
 //! `vfork` is left alone: its child has the parent's memory, and what it attaches or detaches it
-//! does for the parent. Children of a raw `clone`, and of the libc's own forks (`daemon`,
-//! `forkpty`), make themselves known at their first shared-memory call.
+//! does for the parent. A child of the libc's own forks (`daemon`, `forkpty`) makes itself known by
+//! a handler of `pthread_atfork`; one of a raw `clone` at its first shared-memory call.
 
 use crate::hooks;
 use crate::next::{self, Next};
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicU32, Ordering};
 use engine::sys;
 use libc::pid_t;
 
@@ -33,6 +34,24 @@ fn fork_by(next: &Next<unsafe extern "C" fn() -> pid_t>) -> pid_t {
     }
     sys::errno().set(errno);
     pid
+}
+
+/// In a child, before its `fork` returns.
+unsafe extern "C" fn in_child() {
+    let errno = sys::errno().get();
+    hooks::in_fork_child();
+    sys::errno().set(errno);
+}
+
+/// This process has attachments: children are to know of them.
+#[inline]
+pub fn has_something() {
+    static REGISTERED: AtomicU32 = AtomicU32::new(0);
+    if REGISTERED.load(Ordering::Relaxed) == 0 && REGISTERED.swap(1, Ordering::Relaxed) == 0 {
+        // SAFETY: a handler that stays, as this library is never unloaded. Without memory for it
+        // such children count from their first call.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    }
 }
 
 /// `fork()`.

@@ -31,6 +31,7 @@ unsafe extern "C" fn shmat(shmid: c_int, shmaddr: *const c_void, shmflg: c_int) 
     }
     match attached {
         Ok(at) => {
+            crate::fork::has_something();
             sys::errno().set(errno);
             at as *mut c_void
         }

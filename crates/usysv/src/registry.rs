@@ -482,10 +482,17 @@ impl Names<'_> {
     }
 
     fn unlink_beside(&self, kind: Kind, index: u32) {
-        if kind == Kind::Shm
-            && let Ok(path) = self.ns.beside_path(kind, index)
+        if kind != Kind::Shm {
+            return;
+        }
+        let Ok(path) = self.ns.beside_path(kind, index) else {
+            return;
+        };
+        // Another user's name is not the caller's to unlink, but the memory may be its to give back.
+        if sys::unlink(path.as_c()).is_err()
+            && let Ok(fd) = sys::open(path.as_c(), libc::O_RDWR, 0)
         {
-            let _ = sys::unlink(path.as_c());
+            let _ = sys::ftruncate(&fd, 0);
         }
     }
 

@@ -73,7 +73,7 @@ impl Engine {
         if attached.is_err() && kept_free != 0 {
             sys::unmap(place.addr as *mut u8, kept_free);
         }
-        attached
+        attached.map_err(super::shm::gone)
     }
 
     /// Keeps the place of a segment free of the engine's own mappings. Bytes kept: 0 if the place

@@ -109,6 +109,7 @@ impl Engine {
 
 impl SharedMemory for Engine {
     fn shmget(&self, key: i32, size: usize, shmflg: i32) -> Result<i32> {
+        self.know_own()?;
         let limits = self.ns.limits();
         self.get(&Asked {
             kind: Kind::Shm,
@@ -231,6 +232,7 @@ impl SharedMemory for Engine {
     }
 
     fn shm_limits(&self) -> Result<(ShmLimits, i32)> {
+        self.know_own()?;
         self.sweep_segments();
         let (_, highest) = self.count(Kind::Shm, |_| ())?;
         let limits = self.ns.limits();
@@ -275,6 +277,6 @@ impl SharedMemory for Engine {
 }
 
 /// A segment that went with its last attacher before the call began is none.
-fn gone(e: Errno) -> Errno {
+pub(super) fn gone(e: Errno) -> Errno {
     if e == Errno::EIDRM { Errno::EINVAL } else { e }
 }

@@ -191,7 +191,12 @@ impl Locked<'_> {
         };
         if owner == me {
             // Its own that it knows nothing of are those of the image before an exec.
-            return Ok(self.pieces.has(self.id, slot, record.piece.load(Relaxed)));
+            let has = self.pieces.has(self.id, slot, record.piece.load(Relaxed));
+            if has && owner::rings(self.ns, record.bell.load(Relaxed)) {
+                // The thread that attached is gone: this one's was claimed before the lock.
+                record.bell.store(owner::bell(self.ns), Relaxed);
+            }
+            return Ok(has);
         }
         if !owner::rings(self.ns, record.bell.load(Relaxed)) {
             return Ok(true);
