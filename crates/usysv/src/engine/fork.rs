@@ -7,8 +7,14 @@
 //! that came about in another way (a raw `clone`, `_Fork` of an old libc) adds its records at its
 //! first call.
 //!
-//! Parent and child share a page, in which the parent notes the number of each fork that it has
-//! done its part of.
+//! Parent and child share a page with a note for each fork under way: its number, and how far it is.
+//!
+//! | note | meaning | leaves it by |
+//! |---|---|---|
+//! | an older fork's | nobody has begun | the parent -> BEGUN; a child that waited long -> TAKEN |
+//! | BEGUN | the parent adds the child's records | the parent -> DONE; it is killed: the child ends it |
+//! | DONE | the child may go on | |
+//! | TAKEN | the child adds them itself | |
 #![allow(unsafe_code)]
 
 use super::Engine;
@@ -22,8 +28,16 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*};
 
 /// Forks whose notes fit on the page at a time.
 const NOTES: usize = 1024;
-/// How long a child sleeps before it looks whether its parent still lives.
+/// How long a child sleeps before it looks whether its parent still lives, and how often until it
+/// does without a parent that stands still.
 const LOOK_NS: u64 = 10_000_000;
+const LOOKS: u32 = 50;
+
+/// In a note, below the fork's number.
+const BEGUN: u32 = 1;
+const DONE: u32 = 2;
+const TAKEN: u32 = 3;
+const STATES: u32 = 4;
 
 struct Notes([AtomicU32; NOTES]);
 
@@ -39,7 +53,17 @@ fn notes() -> Option<&'static Notes> {
 }
 
 fn note_of(number: u32) -> Option<&'static AtomicU32> {
-    notes()?.0.get(number as usize % NOTES)
+    notes()?.0.get((number / STATES) as usize % NOTES)
+}
+
+/// How far a fork is, by its note; 0: nobody has begun. One that a later fork has overwritten is
+/// done.
+fn state_of(note: u32, number: u32) -> u32 {
+    match (note & !(STATES - 1)).wrapping_sub(number) {
+        0 => note % STATES,
+        later if later < u32::MAX / 2 => DONE,
+        _ => 0,
+    }
 }
 
 /// A fork under way, in the parent.
@@ -64,7 +88,7 @@ impl Engine {
                 sys::unmap(page, size_of::<Notes>());
             }
         }
-        let number = FORKS.fetch_add(1, Relaxed).wrapping_add(1).max(1);
+        let number = FORKS.fetch_add(STATES, Relaxed).wrapping_add(STATES);
         tls::block().forking.store(number, Relaxed);
         Some(Fork { number })
     }
@@ -72,15 +96,21 @@ impl Engine {
     /// After the fork, in the parent; `child`: its pid, if there is one.
     pub fn after_fork(&self, fork: &Fork, child: Option<u32>) {
         tls::block().forking.store(0, Relaxed);
-        if let Some(child) = child {
-            crate::crash::crashpoint!("shm.fork.returned");
-            self.adopt(child);
-            crate::crash::crashpoint!("shm.fork.adopted");
+        let (Some(child), Some(note)) = (child, note_of(fork.number)) else {
+            return;
+        };
+        crate::crash::crashpoint!("shm.fork.returned");
+        let seen = note.load(Acquire);
+        let begun = fork.number | BEGUN;
+        if state_of(seen, fork.number) != 0
+            || note.compare_exchange(seen, begun, AcqRel, Relaxed).is_err()
+        {
+            return;
         }
-        if let Some(note) = note_of(fork.number) {
-            note.store(fork.number, Release);
-            sys::futex_wake(note, 1);
-        }
+        self.adopt(child);
+        crate::crash::crashpoint!("shm.fork.adopted");
+        note.store(fork.number | DONE, Release);
+        sys::futex_wake(note, 1);
     }
 
     /// After the fork, in the child.
@@ -166,9 +196,19 @@ fn wait_for_parent(number: u32, parent: u32) {
         return;
     };
     critical::enter();
+    let mut looks = 0;
     loop {
         let seen = note.load(Acquire);
-        if seen == number || sys::getppid() != parent {
+        let state = state_of(seen, number);
+        if state == DONE || sys::getppid() != parent {
+            break;
+        }
+        looks += 1;
+        let taken = number | TAKEN;
+        if looks > LOOKS
+            && state == 0
+            && note.compare_exchange(seen, taken, AcqRel, Relaxed).is_ok()
+        {
             break;
         }
         // Whatever woke us, the note tells.
