@@ -78,6 +78,10 @@ check "procfs" env LD_PRELOAD="$lib" "$tmp/procfs"
 build creds
 check "creds" env LD_PRELOAD="$lib" "$tmp/creds"
 
+# Not looking before the sleep makes each run take the same way to it.
+build waits
+check "waits" env USYSV_SPIN=0 USYSV_NS="$tmp/waits.ns" LD_PRELOAD="$lib" "$tmp/waits"
+
 if [ $inside = yes ]; then
     build efault
     check "efault" env LD_PRELOAD="$lib" "$tmp/efault"

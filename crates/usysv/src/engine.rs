@@ -91,7 +91,8 @@ impl Engine {
     }
 
     fn keep(&self, kind: Kind, identity: &Identity, fd: &Fd) -> Result<Pin<'_>> {
-        let there = crate::sys::fstat(fd)?.st_size as usize;
+        let st = crate::sys::fstat(fd)?;
+        let there = st.st_size as usize;
         let len = match kind {
             Kind::Msg => crate::msg::FILE_LEN,
             Kind::Sem | Kind::Shm => there,
@@ -100,7 +101,7 @@ impl Engine {
             return Err(Errno::EIO);
         }
         self.table(kind)
-            .insert(identity.id, fd, Map::of(fd, len, true)?)
+            .insert(identity.id, [st.st_dev, st.st_ino], Map::of(fd, len, true)?)
     }
 
     /// Whatever is at this index, pinned. EINVAL: nothing is.
@@ -200,7 +201,7 @@ impl Engine {
         match made {
             Got::Existing(id) => self.existing(id, asked),
             Got::New(new) => {
-                let kept = self.table(asked.kind).insert(new.id, &new.fd, new.map);
+                let kept = self.table(asked.kind).insert(new.id, new.file, new.map);
                 kept.map(|_| new.id)
             }
         }

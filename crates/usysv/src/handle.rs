@@ -99,8 +99,8 @@ impl Table {
     }
 
     /// Keeps a new mapping of the object `id` and pins it; a handle that is there already wins.
-    pub fn insert(&self, id: i32, fd: &Fd, map: Map) -> Result<Pin<'_>> {
-        let st = sys::fstat(fd)?;
+    /// `file`: its device and inode.
+    pub fn insert(&self, id: i32, file: [u64; 2], map: Map) -> Result<Pin<'_>> {
         let _guard = self.lock()?;
         if let Some(pin) = self.pin(id) {
             // SAFETY: nobody has seen the new mapping.
@@ -111,8 +111,9 @@ impl Table {
         let handle = self.take_free()?;
         handle.id.store(id, Relaxed);
         handle.retired.store(0, Relaxed);
-        handle.file[0].store(st.st_dev, Relaxed);
-        handle.file[1].store(st.st_ino, Relaxed);
+        for (word, part) in handle.file.iter().zip(file) {
+            word.store(part, Relaxed);
+        }
         handle.count.store(0, Relaxed);
         handle.push(map);
         handle.pins.fetch_add(1, SeqCst);

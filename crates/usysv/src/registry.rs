@@ -80,9 +80,11 @@ impl Places {
         self.used.iter().map(|w| w.load(Relaxed).count_ones()).sum()
     }
 
-    fn have_room(&self, plan: &Plan<'_>) -> bool {
-        let units = self.units.load(Relaxed).checked_add(plan.units);
-        u64::from(self.count()) < plan.most && units.is_some_and(|units| units <= plan.most_units)
+    /// How many objects there are, if the limits allow another.
+    fn room(&self, plan: &Plan<'_>) -> Option<u32> {
+        let units = self.units.load(Relaxed).checked_add(plan.units)?;
+        let in_use = self.count();
+        (u64::from(in_use) < plan.most && units <= plan.most_units).then_some(in_use)
     }
 
     /// The first free index from `start` on, below `end`.
@@ -117,10 +119,11 @@ impl Places {
     }
 }
 
-/// A new object: its id, its file and its whole mapping.
+/// A new object: its id, which file it is, and its whole mapping.
 pub(crate) struct Created {
     pub id: i32,
-    pub fd: Fd,
+    /// Device and inode.
+    pub file: [u64; 2],
     pub map: Map,
 }
 
@@ -367,12 +370,13 @@ impl Names<'_> {
 
     fn create(&self, plan: &Plan<'_>) -> Result<Created> {
         let places = self.places(plan.kind);
-        if !places.have_room(plan) {
-            self.sweep(plan.kind)?;
-            if !places.have_room(plan) {
-                return Err(Errno::ENOSPC);
+        let in_use = match places.room(plan) {
+            Some(in_use) => in_use,
+            None => {
+                self.sweep(plan.kind)?;
+                places.room(plan).ok_or(Errno::ENOSPC)?
             }
-        }
+        };
         let part = self.part_path(plan)?;
         let new = || {
             let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
@@ -385,40 +389,44 @@ impl Names<'_> {
             }
             other => other?,
         };
-        let made = self.fill(plan, &part, fd);
+        let made = self.fill(plan, &part, fd, in_use);
         if made.is_err() {
             let _ = sys::unlink(part.as_c());
         }
         made
     }
 
-    fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd) -> Result<Created> {
+    fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd, in_use: u32) -> Result<Created> {
         let places = self.places(plan.kind);
         sys::ftruncate(&fd, plan.len as u64).map_err(|_| Errno::ENOSPC)?;
-        if sys::fstat(&fd)?.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
+        let st = sys::fstat(&fd)?;
+        if st.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
             sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
         }
         let map = Map::of(&fd, plan.len, true)?;
         let created = (|| {
-            if !map.populate(0, plan.backed).map_err(|_| Errno::ENOSPC)? {
-                sys::fallocate(&fd, plan.backed as u64)?;
+            // Memory first: where the file system is full, the first touch would be SIGBUS.
+            if !sys::fallocate(&fd, plan.backed as u64)? {
+                map.populate(0, plan.backed).map_err(|_| Errno::ENOSPC)?;
             }
             (plan.fill)(&map)?;
             let object: &Object = map.at(0)?;
             crashpoint!("create.formed");
-            loop {
-                let (index, sequence) = places.next(places.count()).ok_or(Errno::ENOSPC)?;
+            for taken in 0.. {
+                let (index, sequence) = places.next(in_use + taken).ok_or(Errno::ENOSPC)?;
                 let id = index as i32 + sequence as i32 * IPCMNI;
                 object.form(plan, id, sys::time());
                 self.intend(CREATING, plan.kind, index, plan.key);
                 crashpoint!("create.intended");
                 let path = self.ns.index_path(plan.kind, index)?;
-                let named = self
-                    .make_beside(plan, index)
-                    .and_then(|()| sys::rename_new(part.as_c(), path.as_c()));
+                let made = self.make_beside(plan, index);
+                let named = made.and_then(|()| sys::rename_new(part.as_c(), path.as_c()));
                 match named {
                     Ok(()) => {}
                     Err(Errno::EEXIST) => {
+                        if made.is_ok() {
+                            self.unlink_beside(plan.kind, index);
+                        }
                         self.retire_place(plan.kind, index);
                         continue;
                     }
@@ -447,9 +455,14 @@ impl Names<'_> {
                 self.counters.intent.store(NOTHING, Release);
                 return Ok(id);
             }
+            Err(Errno::ENOSPC)
         })();
         match created {
-            Ok(id) => Ok(Created { id, fd, map }),
+            Ok(id) => Ok(Created {
+                id,
+                file: [st.st_dev, st.st_ino],
+                map,
+            }),
             Err(e) => {
                 self.counters.intent.store(NOTHING, Release);
                 // SAFETY: `object` above was its only user.

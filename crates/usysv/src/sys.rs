@@ -187,16 +187,20 @@ pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
     call!(SYS_ftruncate, fd.0, len).map(drop)
 }
 
-/// Makes the first `len` bytes really there; a file system that cannot say says nothing.
-pub(crate) fn fallocate(fd: &Fd, len: u64) -> Result<()> {
+/// Makes the first `len` bytes really there. False: this file system cannot.
+pub(crate) fn fallocate(fd: &Fd, len: u64) -> Result<bool> {
     fallocate_at(fd, 0, len)
 }
 
-/// Makes `len` bytes from an offset on really there.
-pub(crate) fn fallocate_at(fd: &Fd, offset: u64, len: u64) -> Result<()> {
-    match call!(SYS_fallocate, fd.0, 0, offset, len) {
-        Ok(_) | Err(Errno::EOPNOTSUPP) => Ok(()),
-        Err(e) => Err(e),
+/// Makes `len` bytes from an offset on really there. False: this file system cannot.
+pub(crate) fn fallocate_at(fd: &Fd, offset: u64, len: u64) -> Result<bool> {
+    loop {
+        match call!(SYS_fallocate, fd.0, 0, offset, len) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EOPNOTSUPP) => return Ok(false),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -581,7 +585,28 @@ pub(crate) fn cpu() -> u32 {
     unsafe { libc::sched_getcpu() as u32 }
 }
 
-/// Whether a receiver may look for a while before it sleeps: unless `USYSV_SPIN` is 0.
+/// Whether a call may look for a while before it sleeps: unless `USYSV_SPIN` is 0. Asked once.
+#[inline]
 pub(crate) fn spins() -> bool {
-    env(c"USYSV_SPIN").is_none_or(|value| value.to_bytes() != b"0")
+    const YES: u32 = 1;
+    const NO: u32 = 2;
+    static KNOWN: AtomicU32 = AtomicU32::new(0);
+    match KNOWN.load(Relaxed) {
+        0 => {
+            let spins = env(c"USYSV_SPIN").is_none_or(|value| value.to_bytes() != b"0");
+            KNOWN.store(if spins { YES } else { NO }, Relaxed);
+            spins
+        }
+        known => known == YES,
+    }
+}
+
+/// Lets about this time pass without giving the CPU away.
+pub(crate) fn pause(ns: u64) {
+    let until = monotonic_ns() + ns;
+    while monotonic_ns() < until {
+        for _ in 0..8 {
+            core::hint::spin_loop();
+        }
+    }
 }

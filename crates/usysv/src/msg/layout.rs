@@ -104,8 +104,10 @@ pub(super) struct Header {
     /// Slots and blocks below these have memory.
     pub slots_backed: AtomicU32,
     pub blocks_backed: AtomicU32,
-    /// The CPU of the last sender, plus one.
+    /// The CPUs of the last sender and of the last receiver, plus one.
     pub sender_cpu: AtomicU32,
+    pub receiver_cpu: AtomicU32,
+    reserved: AtomicU32,
     /// When memory was last added, in seconds since the epoch.
     pub grown: AtomicU64,
     // Derived.

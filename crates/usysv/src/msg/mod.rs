@@ -23,6 +23,7 @@
 mod ctl;
 mod heap;
 mod layout;
+mod look;
 mod order;
 mod receive;
 mod recover;
@@ -135,13 +136,18 @@ impl Locked<'_> {
         self.h.object.owned()
     }
 
-    /// `msg_fits_inqueue`.
     #[inline]
     fn fits(&self, len: u64) -> bool {
-        let qbytes = self.h.qbytes.load(Relaxed);
-        let bytes = self.h.cbytes.load(Relaxed).saturating_add(len);
-        bytes <= qbytes && self.h.qnum.load(Relaxed) < qbytes
+        fits(self.h, len)
     }
+}
+
+/// `msg_fits_inqueue`. Without the lock: a guess.
+#[inline]
+fn fits(h: &Header, len: u64) -> bool {
+    let qbytes = h.qbytes.load(Relaxed);
+    let bytes = h.cbytes.load(Relaxed).saturating_add(len);
+    bytes <= qbytes && h.qnum.load(Relaxed) < qbytes
 }
 
 impl Drop for Locked<'_> {

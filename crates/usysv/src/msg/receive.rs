@@ -1,6 +1,7 @@
 //! `msgrcv`.
 
 use super::layout::{FREE, HANDED};
+use super::look::Look;
 use super::recover::RECEIVE;
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
@@ -11,7 +12,7 @@ use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
-use crate::sys;
+use crate::tls;
 use core::sync::atomic::Ordering::*;
 
 /// Where a message goes. Called under the lock with the type and the number of bytes of text; says
@@ -47,6 +48,9 @@ pub(crate) unsafe fn receive(
     want: Want,
     sink: Sink<'_>,
 ) -> Result<usize> {
+    let mut look = None;
+    // Who has just asked somebody waits for the answer.
+    let hurry = tls::block().sent.swap(0, Relaxed) != 0;
     loop {
         let mut q = lock(ns, pin, id)?;
         if !Creds::current().may(&q.owned(), 0o444) {
@@ -63,14 +67,21 @@ pub(crate) unsafe fn receive(
         if want.msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::ENOMSG);
         }
+        let h = q.h;
+        let look = look.get_or_insert_with(|| Look::new(&h.sender_cpu, hurry));
+        if !look.is_over()? {
+            let seen = h.next_seq.load(Relaxed);
+            drop(q);
+            look.watch(|| h.next_seq.load(Relaxed) != seen && h.object.lock.seems_free());
+            continue;
+        }
         let len = if want.any_size() {
             u32::MAX
         } else {
             want.size.min(u32::MAX as usize) as u32
         };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
-        let spins = sys::spins() && q.h.sender_cpu.load(Relaxed) != sys::cpu() + 1;
-        let waiting = Waiting::new(ns, pin, id, ticket, spins);
+        let waiting = Waiting::new(ns, pin, id, ticket);
         let map = q.map;
         drop(q);
         loop {
@@ -132,6 +143,7 @@ impl Locked<'_> {
     #[allow(unsafe_code)]
     #[inline]
     unsafe fn take(&mut self, index: u32, len: usize, sink: Sink<'_>) -> Result<usize> {
+        self.expect_behind(self.slot(index)?.next.load(Relaxed));
         // SAFETY: the caller's promise.
         let copied = unsafe { self.copy_out(index, len, sink)? };
         self.begin(index, super::layout::NIL)?;

@@ -62,6 +62,7 @@ impl Locked<'_> {
     /// The header's part of a receive.
     #[inline]
     pub(super) fn stamp_receive(&self, pid: u32, time: u64) {
+        self.h.receiver_cpu.store(sys::cpu() + 1, Relaxed);
         self.h.lrpid.store(pid, Relaxed);
         self.h.rtime.store(time, Relaxed);
     }

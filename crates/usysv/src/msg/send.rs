@@ -1,6 +1,7 @@
 //! `msgsnd`.
 
 use super::layout::{self, HANDED, MESSAGE, NIL};
+use super::look::Look;
 use super::recover::{HAND_OVER, SEND};
 use super::wait::{GOT, TOO_BIG, Waiting, Woken};
 use super::{Locked, Wakes, lock};
@@ -10,6 +11,7 @@ use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
+use crate::tls;
 use core::sync::atomic::{AtomicPtr, Ordering::*};
 
 /// A message to send: its type, and readable text.
@@ -34,6 +36,8 @@ pub(crate) unsafe fn send(
 ) -> Result<()> {
     let mut source = source;
     let mut kept: Option<Kept> = None;
+    let mut look = None;
+    tls::block().sent.store(1, Relaxed);
     loop {
         // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
         let mut q = lock(ns, pin, id)?;
@@ -53,6 +57,13 @@ pub(crate) unsafe fn send(
         if msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::EAGAIN);
         }
+        let h = q.h;
+        let look = look.get_or_insert_with(|| Look::new(&h.receiver_cpu, false));
+        if !look.is_over()? {
+            drop(q);
+            look.watch(|| super::fits(h, source.len as u64));
+            continue;
+        }
         if kept.is_none() {
             // What is sent is what the text was at the call, whatever becomes of it meanwhile.
             // SAFETY: the caller's promise.
@@ -61,7 +72,7 @@ pub(crate) unsafe fn send(
             kept = Some(copy);
         }
         let ticket = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
-        let waiting = Waiting::new(ns, pin, id, ticket, false);
+        let waiting = Waiting::new(ns, pin, id, ticket);
         let map = q.map;
         drop(q);
         let woken = waiting.sleep(&map)?;

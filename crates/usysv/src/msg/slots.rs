@@ -39,7 +39,9 @@ impl Locked<'_> {
             if slot.state.load(Relaxed) != FREE {
                 return Err(Errno::EIO);
             }
-            self.h.free_slot.store(slot.next.load(Relaxed), Relaxed);
+            let next = slot.next.load(Relaxed);
+            self.h.free_slot.store(next, Relaxed);
+            self.expect_behind(next);
             return Ok(free);
         }
         let index = self.h.slots.load(Relaxed);
@@ -49,6 +51,18 @@ impl Locked<'_> {
         layout::slot(&self.map, index)?.state.store(FREE, Relaxed);
         self.h.slots.store(index + 1, Relaxed);
         Ok(index)
+    }
+
+    /// Asks for the slot behind `next`, which is about to be used after this one: when two CPUs
+    /// take turns, its lines are in the other's cache, and getting them takes longer than sending or
+    /// receiving what is in them. (`next` itself was asked for the last time.)
+    #[inline]
+    pub(super) fn expect_behind(&self, next: u32) {
+        let Ok(slot) = self.slot(next) else { return };
+        if let Ok(at) = layout::slot_offset(slot.next.load(Relaxed)) {
+            self.map.expect(at);
+            self.map.expect(at + SLOT / 2);
+        }
     }
 
     /// Makes a slot FREE again and puts it on the list.

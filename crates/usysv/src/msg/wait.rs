@@ -39,8 +39,6 @@ pub(super) const TOO_BIG: u32 = 2;
 pub(super) const AGAIN: u32 = 3;
 pub(super) const GONE: u32 = 4;
 
-/// How long a receiver looks before it sleeps.
-const SPIN_NS: u64 = 20_000;
 /// How long a sleeper sleeps before it looks for itself.
 const BEAT_NS: u64 = 500_000_000;
 /// A message that was handed over this long ago is looked after.
@@ -129,38 +127,11 @@ pub(super) struct Waiting<'a> {
     id: i32,
     ticket: Ticket,
     handled: u32,
-    spins: bool,
-}
-
-/// Looks for news for as long as a sleep and a wake across CPUs would cost. The caller knows that
-/// the other side runs on another CPU.
-fn news_came(waiter: &layout::Waiter, spins: bool, block: &tls::Block, handled: u32) -> bool {
-    if !spins {
-        return false;
-    }
-    let until = sys::monotonic_ns() + SPIN_NS;
-    loop {
-        for _ in 0..16 {
-            if waiter.news.load(Acquire) != 0 {
-                return block.handled.load(Relaxed) == handled;
-            }
-            core::hint::spin_loop();
-        }
-        if block.handled.load(Relaxed) != handled || sys::monotonic_ns() > until {
-            return false;
-        }
-    }
 }
 
 impl<'a> Waiting<'a> {
     /// From here on handlers count. Under the lock, which holds them off.
-    pub fn new(
-        ns: &'a Namespace,
-        pin: &'a Pin<'a>,
-        id: i32,
-        ticket: Ticket,
-        spins: bool,
-    ) -> Waiting<'a> {
+    pub fn new(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32, ticket: Ticket) -> Waiting<'a> {
         let handled = tls::block().handled.load(Relaxed);
         Waiting {
             ns,
@@ -168,7 +139,6 @@ impl<'a> Waiting<'a> {
             id,
             ticket,
             handled,
-            spins,
         }
     }
 
@@ -187,9 +157,6 @@ impl<'a> Waiting<'a> {
 
     fn sleep_on(&self, waiter: &layout::Waiter) -> Woken {
         let block = tls::block();
-        if news_came(waiter, self.spins, block, self.handled) {
-            return Woken::News;
-        }
         // In a section: a handler gives the slot back, and then it is not ours to write to.
         critical::enter();
         if block.handled.load(Relaxed) == self.handled {

@@ -73,7 +73,9 @@ impl Locked<'_> {
             crate::object::index_of(self.h.object.id()),
         )?;
         let fd = crate::sys::open(path.as_c(), libc::O_RDWR, 0)?;
-        crate::sys::fallocate_at(&fd, at as u64, len as u64).map_err(|_| Errno::ENOMEM)
+        crate::sys::fallocate_at(&fd, at as u64, len as u64)
+            .map(drop)
+            .map_err(|_| Errno::ENOMEM)
     }
 
     /// Frees the slots of waiters that have left, or died.

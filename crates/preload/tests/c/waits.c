@@ -1,0 +1,268 @@
+/*
+ * What broke when a signal handler ran in a waiting call, or when a queue found no memory. Each case
+ * says which mistake it is there for.
+ */
+#include "check.h"
+#include <sys/ipc.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sched.h>
+
+struct message {
+  long mtype;
+  char text[8192];
+};
+static struct message message;
+
+static int send_one(int q, long type, size_t len) {
+  message.mtype = type;
+  return msgsnd(q, &message, len, IPC_NOWAIT);
+}
+
+static void nap(void) { usleep(1000); }
+
+static char state_of(pid_t pid) {
+  char path[64], line[512] = "";
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) return '?';
+  if (read(fd, line, sizeof line - 1) < 0) line[0] = 0;
+  close(fd);
+  char *end = strrchr(line, ')');
+  return end ? end[2] : '?';
+}
+
+static void until_asleep(pid_t pid) {
+  for (int seen = 0; seen < 3; nap()) seen = state_of(pid) == 'S' ? seen + 1 : 0;
+}
+
+/* Flags in memory that children share. */
+static volatile int *flags;
+enum { IN_HANDLER, DRAINED };
+
+static void wait_until_drained(int sig) {
+  (void)sig;
+  flags[IN_HANDLER] = 1;
+  while (!flags[DRAINED]) nap();
+}
+
+/*
+ * The handler gave the waiter's slot back, the queue was emptied meanwhile and gave up all its slots:
+ * the call looked at its slot and said EIO. A slot that is no more is a wait that is over.
+ */
+static void outlasts(int receiver) {
+  int q = msgget(IPC_PRIVATE, 0600), count = 0;
+  flags[IN_HANDLER] = flags[DRAINED] = 0;
+  while (send_one(q, 1, 100) == 0) count++;
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct sigaction action = {.sa_handler = wait_until_drained};
+    sigaction(SIGUSR1, &action, NULL);
+    message.mtype = 1;
+    long got = receiver ? msgrcv(q, &message, 100, 77, 0) : msgsnd(q, &message, 100, 0);
+    _exit(got == -1 ? errno : 0);
+  }
+  until_asleep(pid);
+  kill(pid, SIGUSR1);
+  while (!flags[IN_HANDLER]) nap();
+  sleep(2); /* an empty queue keeps what it added within the second */
+  while (count > 0 && msgrcv(q, &message, 100, 0, IPC_NOWAIT) == 100) count--;
+  CHECK(count == 0);
+  flags[DRAINED] = 1;
+  int status = 0;
+  CHECK(waitpid(pid, &status, 0) == pid);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == EINTR);
+  CHECK(msgctl(q, IPC_RMID, NULL) == 0);
+}
+
+static void a_receivers_handler_outlasts_a_shrink(void) { outlasts(1); }
+static void a_senders_handler_outlasts_a_shrink(void) { outlasts(0); }
+
+static int the_queue;
+
+static void send_from_handler(int sig) {
+  (void)sig;
+  static struct message m = {.mtype = 2};
+  memset(m.text, 0xaa, 64);
+  msgsnd(the_queue, &m, 64, IPC_NOWAIT);
+}
+
+/* Waits for a message that nobody sends, then looks at the one that the handler sent. */
+static void be_stepped(void) {
+  struct sigaction action = {.sa_handler = send_from_handler};
+  sigaction(SIGUSR1, &action, NULL);
+  send_one(the_queue, 3, 64);
+  msgrcv(the_queue, &message, 64, 3, 0);
+  ptrace(PTRACE_TRACEME, 0, 0, 0);
+  raise(SIGSTOP);
+  long got = msgrcv(the_queue, &message, 64, 1, 0);
+  if (got != -1 || errno != EINTR) _exit(1);
+  memset(message.text, 0, 64);
+  if (msgrcv(the_queue, &message, 64, 2, IPC_NOWAIT) != 64) _exit(2);
+  for (int i = 0; i < 64; i++)
+    if ((unsigned char)message.text[i] != 0xaa) _exit(3);
+  _exit(0);
+}
+
+/* On a queue of its own, so that each takes the same way. */
+static pid_t stepped(void) {
+  the_queue = msgget(IPC_PRIVATE, 0600);
+  pid_t pid = fork();
+  if (pid == 0) be_stepped();
+  int status;
+  waitpid(pid, &status, 0);
+  return pid;
+}
+
+/* Executes one instruction. */
+static void step(pid_t pid) {
+  int status;
+  ptrace(PTRACE_SINGLESTEP, pid, 0, 0);
+  waitpid(pid, &status, 0);
+}
+
+/* A debug build takes many instructions for little: each fourth is enough there. */
+enum { MOST = 400000, WINDOW = 2000, STRIDE = 4, LEAD = 40 };
+
+/* Where each instruction was, from the stop to the futex call in which the receiver sleeps. */
+static unsigned long trail[MOST];
+
+static int steps_to_sleep(void) {
+  pid_t pid = stepped();
+  int steps = 0;
+  for (; steps < MOST; steps++) {
+    struct user_regs_struct regs;
+    ptrace(PTRACE_GETREGS, pid, 0, &regs);
+    trail[steps] = regs.rip;
+    if (regs.rax == SYS_futex && regs.rsi == 0 &&
+        (ptrace(PTRACE_PEEKTEXT, pid, regs.rip, 0) & 0xffff) == 0x050f)
+      break;
+    step(pid);
+  }
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+  CHECK(msgctl(the_queue, IPC_RMID, NULL) == 0);
+  return steps;
+}
+
+/* How often the instruction at this place of the trail came before. */
+static int visits_before(int place) {
+  int visits = 0;
+  for (int i = 0; i < place; i++) visits += trail[i] == trail[place];
+  return visits;
+}
+
+/* Runs on to a place of the trail at full speed: stepping all the way would take minutes. */
+static void run_to(pid_t pid, int place) {
+  int visits = visits_before(place);
+  long code = ptrace(PTRACE_PEEKTEXT, pid, trail[place], 0);
+  for (; visits >= 0; visits--) {
+    struct user_regs_struct regs;
+    int status;
+    ptrace(PTRACE_POKETEXT, pid, trail[place], (code & ~0xffL) | 0xcc);
+    ptrace(PTRACE_CONT, pid, 0, 0);
+    waitpid(pid, &status, 0);
+    CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    ptrace(PTRACE_POKETEXT, pid, trail[place], code);
+    ptrace(PTRACE_GETREGS, pid, 0, &regs);
+    regs.rip = trail[place];
+    ptrace(PTRACE_SETREGS, pid, 0, &regs);
+    if (visits > 0) step(pid);
+  }
+}
+
+/*
+ * A receiver marks its slot as asleep. A handler that ran just before gave the slot back, and the
+ * mark went into the text of whatever message was there by then. Here the handler comes at one after
+ * another of the last instructions before the sleep, and sends a message itself.
+ */
+static void a_handler_anywhere_before_the_sleep(void) {
+  int last = steps_to_sleep();
+  CHECK(last > WINDOW + LEAD && last < MOST);
+  if (check_bad) return;
+  for (int at = last - WINDOW; at <= last && !check_bad; at += STRIDE) {
+    /* The last steps one by one, from where execution seldom comes. */
+    int from = at;
+    for (int place = at - LEAD; place < at; place++)
+      if (visits_before(place) < visits_before(from)) from = place;
+    pid_t pid = stepped();
+    run_to(pid, from);
+    for (int i = from; i < at; i++) step(pid);
+    ptrace(PTRACE_DETACH, pid, 0, SIGUSR1);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (check_bad) printf("    %d instructions before the sleep: status %#x\n", last - at, status);
+    CHECK(msgctl(the_queue, IPC_RMID, NULL) == 0);
+  }
+}
+
+/*
+ * With more types than the heaps had room for and a full file system, a send failed after its
+ * commit: the caller was told ENOMEM, but the message was there; or the heap's page without memory
+ * was touched: SIGBUS.
+ */
+static void send_types_without_memory(void) {
+  static const char zeroes[4096];
+  int q = msgget(IPC_PRIVATE, 0600);
+  CHECK(q >= 0);
+  for (long type = 2; type <= 513; type++) CHECK(send_one(q, type, 0) == 0);
+  CHECK(msgrcv(q, &message, 8192, -1, IPC_NOWAIT) == -1 && errno == ENOMSG);
+  CHECK(send_one(q, 2, 0) == 0);
+  char path[256];
+  snprintf(path, sizeof path, "%s/../filler", getenv("USYSV_NS"));
+  int fd = open(path, O_CREAT | O_WRONLY, 0600);
+  while (write(fd, zeroes, sizeof zeroes) == sizeof zeroes) {}
+  unsigned long expected = 513;
+  for (long type = 1001; type <= 1005; type++) {
+    int sent = send_one(q, type, 0);
+    CHECK(sent == 0 || errno == ENOMEM);
+    if (sent == 0) expected++;
+    struct msqid_ds ds;
+    CHECK(msgctl(q, IPC_STAT, &ds) == 0 && ds.msg_qnum == expected);
+  }
+  CHECK(expected == 518);
+  CHECK(msgrcv(q, &message, 8192, -5, IPC_NOWAIT) == 0 && message.mtype == 2);
+  CHECK(msgrcv(q, &message, 8192, 1003, IPC_NOWAIT) == 0 && message.mtype == 1003);
+  unsigned long left = 0;
+  while (msgrcv(q, &message, 8192, 0, IPC_NOWAIT) == 0) left++;
+  CHECK(errno == ENOMSG && left == expected - 2);
+  CHECK(msgctl(q, IPC_RMID, NULL) == 0);
+}
+
+static void more_types_on_a_full_file_system(void) {
+  char dir[] = "/tmp/usysv-full-XXXXXX";
+  CHECK(mkdtemp(dir) != NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    char path[64];
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", dir, "tmpfs", 0, "size=2m") != 0)
+      _exit(77);
+    snprintf(path, sizeof path, "%s/ns", dir);
+    setenv("USYSV_NS", path, 1);
+    send_types_without_memory();
+    fflush(stdout);
+    _exit(check_bad);
+  }
+  int status = 0;
+  CHECK(waitpid(pid, &status, 0) == pid);
+  rmdir(dir);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+    printf("  SKIP the next: mounting a small tmpfs takes root\n");
+  else
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(void) {
+  setvbuf(stdout, NULL, _IONBF, 0);
+  flags = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  /* First: this process has no namespace yet. */
+  CASE(more_types_on_a_full_file_system);
+  CASE(a_receivers_handler_outlasts_a_shrink);
+  CASE(a_senders_handler_outlasts_a_shrink);
+  CASE(a_handler_anywhere_before_the_sleep);
+  return check_failed;
+}
