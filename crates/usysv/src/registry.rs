@@ -423,16 +423,16 @@ impl Names<'_> {
                 let named = made.and_then(|()| sys::rename_new(part.as_c(), path.as_c()));
                 match named {
                     Ok(()) => {}
-                    Err(Errno::EEXIST) => {
+                    Err(e) => {
+                        // Only what was made here: the hints may be wrong about the index.
                         if made.is_ok() {
                             self.unlink_beside(plan.kind, index);
                         }
+                        if e != Errno::EEXIST {
+                            return Err(e);
+                        }
                         self.retire_place(plan.kind, index);
                         continue;
-                    }
-                    Err(e) => {
-                        self.unlink_beside(plan.kind, index);
-                        return Err(e);
                     }
                 }
                 crashpoint!("create.indexed");
