@@ -54,7 +54,8 @@ struct Places {
     reserved: [AtomicU64; 6],
     used: [AtomicU64; PLACES / 64],
     /// Removed segments that were attached when somebody last looked. The bit is set before the
-    /// removal's commit, under the object's lock, and cleared before a look under that lock.
+    /// removal's commit, under the object's lock, and cleared under the name lock, when the names
+    /// are gone, or under the object's, when it is not removed.
     lingering: [AtomicU64; PLACES / 64],
 }
 
@@ -258,6 +259,15 @@ impl Namespace {
                 word.fetch_and(!bit, Relaxed);
             }
         }
+    }
+
+    /// What was to be looked at is gone.
+    pub(crate) fn forget_lingering(&self, kind: Kind, index: u32) -> Result<()> {
+        let _names = self.lock_names()?;
+        if sys::lstat(self.index_path(kind, index)?.as_c()).err() == Some(Errno::ENOENT) {
+            self.set_lingering(kind, index, false);
+        }
+        Ok(())
     }
 
     /// Calls `visit` with every index that is to be looked at.
@@ -558,6 +568,7 @@ impl Names<'_> {
             crashpoint!("remove.alone");
             sys::unlink(path.as_c())?;
             crashpoint!("remove.unlinked");
+            self.ns.set_lingering(kind, index, false);
             let places = self.places(kind);
             places.set_used(index, false);
             let units = places.units.load(Relaxed).saturating_sub(object.units);

@@ -25,19 +25,18 @@ impl Engine {
     }
 
     fn look_at(&self, index: u32) {
-        self.ns.set_lingering(Kind::Shm, index, false);
         let looked = self.pin_index(Kind::Shm, index as i32).and_then(|pin| {
             self.on_pinned(&pin, |segment| {
-                let count = segment.look()?;
-                if segment.is_dest() {
-                    self.ns.set_lingering(Kind::Shm, index, true);
+                segment.look()?;
+                if !segment.is_dest() {
+                    self.ns.set_lingering(Kind::Shm, index, false);
                 }
-                Ok(count)
+                Ok(())
             })
         });
-        // Whose file the caller may not open is for others to look at.
-        if looked == Err(Errno::EACCES) {
-            self.ns.set_lingering(Kind::Shm, index, true);
+        if looked == Err(Errno::EINVAL) {
+            // A place that cannot be looked at is looked at again.
+            let _ = self.ns.forget_lingering(Kind::Shm, index);
         }
     }
 

@@ -421,3 +421,80 @@ fn a_forked_child_is_killed() {
     remove(engine, shmid);
     check_names(&world, 0);
 }
+
+/// Broke: the bit that says "look here" was cleared before the look; a sweeper killed in between
+/// left a removed segment that nobody looked for any more.
+#[test]
+fn the_sweeper_of_a_removed_segment_is_killed() {
+    for (point, _) in [("shm.bury", No)].iter().chain(DESTROY) {
+        let world = World::new();
+        let engine = &world.0;
+        let shmid = get(engine, KEY, IPC_CREAT).expect("shmget");
+        killed_at("shm.free.before_commit", || {
+            let at = attach(engine, shmid);
+            remove(engine, shmid);
+            detach(engine, at);
+        });
+        killed_at(point, || {
+            let _ = get(engine, OTHER_KEY, IPC_CREAT | IPC_EXCL);
+        });
+        survivor(point, || check_names(&world, 0));
+    }
+}
+
+/// What the victims of [`killed_anywhere_they_leave_nothing`] do until they are killed.
+fn hammer(engine: &Engine, mut seed: u64) {
+    let mut attached: [usize; 8] = [0; 8];
+    loop {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let (what, place) = ((seed >> 33) % 8, (seed >> 40) as usize % 8);
+        let key = 1 + ((seed >> 50) % 3) as i32;
+        let shmid = engine.shmget(key, SIZE, IPC_CREAT | 0o600).expect("shmget");
+        match what {
+            0..=2 if attached[place] == 0 => {
+                // SAFETY: anywhere, so nothing is replaced.
+                let at = unsafe { engine.shmat(shmid, 0, 0) };
+                // Somebody may have removed it meanwhile.
+                attached[place] = at.unwrap_or(0);
+            }
+            3 | 4 if attached[place] != 0 => detach(engine, std::mem::take(&mut attached[place])),
+            5 => drop(engine.shm_remove(shmid)),
+            6 => drop(engine.shm_stat(shmid)),
+            7 => drop(engine.shm_usage().expect("shm_usage")),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn killed_anywhere_they_leave_nothing() {
+    let world = World::new();
+    let engine = &world.0;
+    let begun = Instant::now();
+    let mut victims: Vec<Child> = Vec::new();
+    for round in 0u64.. {
+        if begun.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+        while victims.len() < 4 {
+            let seed = round * 31 + victims.len() as u64 + u64::from(std::process::id());
+            victims.push(Child::fork(|| hammer(engine, seed)));
+        }
+        std::thread::sleep(Duration::from_micros(200 + round * 37 % 3000));
+        let victim = victims.swap_remove(round as usize % 4);
+        victim.kill();
+        assert_eq!(victim.wait(), KILLED);
+    }
+    drop(victims);
+    survivor("kills anywhere", || {
+        for key in 1..4 {
+            if let Ok(shmid) = get(engine, key, 0) {
+                assert_eq!(stat(engine, shmid).shm_nattch, 0);
+                remove(engine, shmid);
+            }
+        }
+        check_names(&world, 0);
+    });
+}
