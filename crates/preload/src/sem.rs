@@ -14,7 +14,7 @@ use engine::abi::{
     GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, SEM_INFO,
     SEM_STAT, SEM_STAT_ANY, SETALL, SETVAL, Sembuf, SemidDs,
 };
-use engine::{Errno, Result, SemField, Semaphores, sys};
+use engine::{Engine, Errno, Result, SemField, Semaphores, sys};
 use libc::{key_t, size_t, timespec};
 
 /// Operations that are copied to the stack, as the kernel does; more get memory of their own.
@@ -58,13 +58,26 @@ fn operate(
         return Err(Errno::EFAULT);
     }
     // A copy: the program may change its array while the call sleeps.
-    with_copy(sops, nsops, |sops| {
-        if semid < 0 {
-            return Err(Errno::EINVAL);
-        }
-        let timeout = timeout.map(duration).transpose()?;
-        engine.semop(semid, sops, timeout)
-    })
+    if nsops == 1 {
+        // SAFETY: `readable` has just said so, and any bytes are a Sembuf.
+        let one = unsafe { sops.read_unaligned() };
+        return perform(engine, semid, &[one], timeout);
+    }
+    with_copy(sops, nsops, |sops| perform(engine, semid, sops, timeout))
+}
+
+#[inline]
+fn perform(
+    engine: &Engine,
+    semid: c_int,
+    sops: &[Sembuf],
+    timeout: Option<[i64; 2]>,
+) -> Result<()> {
+    if semid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let timeout = timeout.map(duration).transpose()?;
+    engine.semop(semid, sops, timeout)
 }
 
 fn duration([seconds, nanoseconds]: [i64; 2]) -> Result<Duration> {
@@ -77,6 +90,7 @@ fn duration([seconds, nanoseconds]: [i64; 2]) -> Result<Duration> {
 }
 
 /// Calls `f` with a copy of readable operations.
+#[cold]
 fn with_copy<T>(
     sops: *const Sembuf,
     nsops: usize,

@@ -80,7 +80,7 @@ impl Table {
         // SAFETY: a handle's memory is never unmapped; whether it is still the right one is
         // checked after the pin.
         let handle = unsafe { at.as_ref() }?;
-        handle.pins.fetch_add(1, SeqCst);
+        handle.add_pin();
         let pin = Pin {
             table: self,
             handle,
@@ -116,7 +116,7 @@ impl Table {
         }
         handle.count.store(0, Relaxed);
         handle.push(map);
-        handle.pins.fetch_add(1, SeqCst);
+        handle.add_pin();
         let old = place.swap(core::ptr::from_ref(handle).cast_mut(), SeqCst);
         // SAFETY: as in `pin`.
         if let Some(old) = unsafe { old.as_ref() } {
@@ -206,6 +206,30 @@ impl Drop for Guard<'_> {
 }
 
 impl Handle {
+    /// One user more. A process with one thread has nobody to be quicker than; a signal handler in
+    /// between leaves the count as it found it.
+    #[inline]
+    fn add_pin(&self) {
+        if process::is_single_threaded() {
+            let pins = self.pins.load(Relaxed);
+            self.pins.store(pins.wrapping_add(1), Relaxed);
+        } else {
+            self.pins.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// One user less. Returns how many there were.
+    #[inline]
+    fn take_pin(&self) -> u32 {
+        if process::is_single_threaded() {
+            let pins = self.pins.load(Relaxed);
+            self.pins.store(pins.wrapping_sub(1), Relaxed);
+            pins
+        } else {
+            self.pins.fetch_sub(1, SeqCst)
+        }
+    }
+
     /// Keeps a mapping, larger than those before. Under the table's lock, or unpublished.
     fn push(&self, map: Map) -> bool {
         let count = self.count.load(Relaxed);
@@ -289,7 +313,7 @@ impl Pin<'_> {
 impl Drop for Pin<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.handle.pins.fetch_sub(1, SeqCst) == 1
+        if self.handle.take_pin() == 1
             && self.handle.retired.load(SeqCst) == 1
             && let Ok(_guard) = self.table.lock()
         {

@@ -21,6 +21,7 @@ mod kernel;
 mod key;
 mod liveness;
 mod lock;
+mod look;
 mod map;
 mod msg;
 mod namespace;

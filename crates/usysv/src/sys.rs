@@ -405,6 +405,12 @@ pub(crate) fn monotonic_ms() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
+/// The address of a symbol of any loaded library, or null.
+pub(crate) fn symbol(name: &CStr) -> *mut libc::c_void {
+    // SAFETY: a C string.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+}
+
 /// The environment variable's value, if it is set and not empty.
 pub(crate) fn env(name: &CStr) -> Option<&'static CStr> {
     // SAFETY: a C string; what it returns lives in the environment, which we read at once, as

@@ -23,7 +23,6 @@
 mod ctl;
 mod heap;
 mod layout;
-mod look;
 mod order;
 mod receive;
 mod recover;

@@ -1,7 +1,6 @@
 //! `msgrcv`.
 
 use super::layout::{FREE, HANDED};
-use super::look::Look;
 use super::recover::RECEIVE;
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
@@ -11,6 +10,7 @@ use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
+use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::tls;
 use core::sync::atomic::Ordering::*;

@@ -1,7 +1,6 @@
 //! `msgsnd`.
 
 use super::layout::{self, HANDED, MESSAGE, NIL};
-use super::look::Look;
 use super::recover::{HAND_OVER, SEND};
 use super::wait::{GOT, TOO_BIG, Waiting, Woken};
 use super::{Locked, Wakes, lock};
@@ -10,6 +9,7 @@ use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
+use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::tls;
 use core::sync::atomic::{AtomicPtr, Ordering::*};

@@ -1,8 +1,8 @@
 //! `semctl` on one set.
 
-use super::Locked;
 use super::layout::NIL;
 use super::recover::{PUT, SET};
+use super::{Locked, Set};
 use crate::abi::{IPCMNI, IpcPerm, SEMVMX, Sembuf, SemidDs};
 use crate::backend::SemField;
 use crate::crash::crashpoint;
@@ -182,15 +182,6 @@ impl Locked<'_> {
         Ok(())
     }
 
-    pub(super) fn apply_set(&self, time: u64) {
-        let object = &self.h.object;
-        let [uid, gid, mode, _] = &self.h.op_set;
-        object.uid.store(uid.load(Relaxed), Relaxed);
-        object.gid.store(gid.load(Relaxed), Relaxed);
-        object.mode.store(mode.load(Relaxed) & 0o777, Relaxed);
-        object.ctime.store(time, Relaxed);
-    }
-
     /// Marks the set as removed, which is the removal, and ends every wait.
     pub fn remove(&mut self) {
         crashpoint!("sem.remove.before_commit");
@@ -198,5 +189,16 @@ impl Locked<'_> {
         crashpoint!("sem.remove.after_commit");
         // A set too scribbled to walk is removed all the same.
         let _ = self.tell_all(Errno::EIDRM);
+    }
+}
+
+impl Set<'_> {
+    pub(super) fn apply_set(&self, time: u64) {
+        let object = &self.h.object;
+        let [uid, gid, mode, _] = &self.h.op_set;
+        object.uid.store(uid.load(Relaxed), Relaxed);
+        object.gid.store(gid.load(Relaxed), Relaxed);
+        object.mode.store(mode.load(Relaxed) & 0o777, Relaxed);
+        object.ctime.store(time, Relaxed);
     }
 }

@@ -48,7 +48,8 @@ pub(super) struct Header {
     /// The waiter whose operations these are, or NIL.
     pub op_waiter: AtomicU32,
     pub op_pid: AtomicU32,
-    reserved: AtomicU32,
+    /// The CPU of the last change, plus one.
+    pub cpu: AtomicU32,
     pub op_time: AtomicU64,
     pub op_set: [AtomicU32; 4],
     // The rest of the truth.

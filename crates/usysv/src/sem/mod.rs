@@ -40,64 +40,113 @@ use crate::sys;
 use core::sync::atomic::Ordering::*;
 use layout::{Header, Parts, Plan};
 
-/// A set, locked. Unlocks itself, then wakes whom it has news for.
-pub(crate) struct Locked<'a> {
+/// A set whose lock is held, by whoever uses this.
+#[derive(Clone, Copy)]
+pub(crate) struct Set<'a> {
     h: &'a Header,
     p: Parts,
     pin: &'a Pin<'a>,
     ns: &'a Namespace,
     me: Identity,
-    wakes: [u32; 8],
+}
+
+/// A set, locked. Unlocks itself, then wakes whom it has news for.
+pub(crate) struct Locked<'a> {
+    set: Set<'a>,
+    wakes: [u32; 4],
     waking: usize,
+}
+
+impl<'a> core::ops::Deref for Locked<'a> {
+    type Target = Set<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Set<'a> {
+        &self.set
+    }
 }
 
 /// Takes the lock of a pinned set. EIDRM: it was removed.
 #[inline]
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    let me = process::identity()?;
-    let map = pin.map();
-    let h: &Header = map.at(0)?;
-    let nsems = h.nsems.load(Relaxed);
-    let p = Parts {
-        map,
-        plan: Plan::of(nsems as usize),
-        nsems,
-    };
-    let left = h.object.lock.lock()?;
-    let mut q = Locked {
-        h,
-        p,
-        pin,
-        ns,
-        me,
-        wakes: [layout::NIL; 8],
-        waking: 0,
-    };
-    if h.object.state.load(Relaxed) != LIVE {
+    let set = Set::of(ns, pin)?;
+    let fine = set.enter(id)?;
+    set.locked(fine, id)
+}
+
+impl<'a> Set<'a> {
+    #[inline]
+    fn of(ns: &'a Namespace, pin: &'a Pin<'a>) -> Result<Set<'a>> {
+        let map = pin.map();
+        let h: &Header = map.at(0)?;
+        let nsems = h.nsems.load(Relaxed);
+        Ok(Set {
+            h,
+            p: Parts {
+                map,
+                plan: Plan::of(nsems as usize),
+                nsems,
+            },
+            pin,
+            ns,
+            me: process::identity()?,
+        })
+    }
+
+    /// Takes the lock. False: somebody has to look closer.
+    #[inline]
+    fn enter(&self, id: i32) -> Result<bool> {
+        let left = self.h.object.lock.lock()?;
+        Ok(left == Left::Order
+            && self.h.object.state.load(Relaxed) == LIVE
+            && self.h.object.id() == id
+            && is_sane(self.h))
+    }
+
+    /// Gives the lock, which was taken, to a guard.
+    fn locked(self, fine: bool, id: i32) -> Result<Locked<'a>> {
+        let q = Locked {
+            set: self,
+            wakes: [layout::NIL; 4],
+            waking: 0,
+        };
+        if fine { Ok(q) } else { look_closer(q, id) }
+    }
+
+    pub fn owned(&self) -> crate::creds::Owned {
+        self.h.object.owned()
+    }
+
+    pub fn nsems(&self) -> u32 {
+        self.p.nsems
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn look_closer(mut q: Locked<'_>, id: i32) -> Result<Locked<'_>> {
+    if q.h.object.state.load(Relaxed) != LIVE {
         return Err(Errno::EIDRM);
     }
-    if h.object.id() != id {
+    if q.h.object.id() != id {
         return Err(Errno::EIO);
     }
-    if left == Left::Ruins || !q.is_sane() {
-        q.recover()?;
-    }
+    q.recover()?;
     Ok(q)
 }
 
-impl Locked<'_> {
-    /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
-    #[inline]
-    fn is_sane(&self) -> bool {
-        let h = self.h;
-        h.op.load(Relaxed) == recover::IDLE
-            && h.slots.load(Relaxed) <= h.slots_backed.load(Relaxed)
-            && h.slots_backed.load(Relaxed) <= layout::SLOTS
-            && h.rows.load(Relaxed) <= h.rows_backed.load(Relaxed)
-            && h.rows_backed.load(Relaxed) <= layout::most_rows()
-            && h.waiting.load(Relaxed) <= h.slots.load(Relaxed)
-    }
+/// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
+#[inline]
+fn is_sane(h: &Header) -> bool {
+    h.op.load(Relaxed) == recover::IDLE
+        && h.slots.load(Relaxed) <= h.slots_backed.load(Relaxed)
+        && h.slots_backed.load(Relaxed) <= layout::SLOTS
+        && h.rows.load(Relaxed) <= h.rows_backed.load(Relaxed)
+        && h.rows_backed.load(Relaxed) <= layout::most_rows()
+        && h.waiting.load(Relaxed) <= h.slots.load(Relaxed)
+}
 
+impl Locked<'_> {
     /// Runs `f`; where it finds nonsense, rebuilds the derived parts once and runs it again.
     fn with_repair<T>(&mut self, mut f: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         match f(self) {
@@ -109,14 +158,6 @@ impl Locked<'_> {
             }
             other => other,
         }
-    }
-
-    pub fn owned(&self) -> crate::creds::Owned {
-        self.h.object.owned()
-    }
-
-    pub fn nsems(&self) -> u32 {
-        self.p.nsems
     }
 
     /// The sleeper in this slot has news: wake it once the lock is free.

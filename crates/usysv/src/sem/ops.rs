@@ -2,14 +2,16 @@
 
 use super::layout::NIL;
 use super::recover::OPS;
-use super::{Locked, lock, wait};
+use super::{Locked, Set, wait};
 use crate::abi::{IPC_NOWAIT, SEM_UNDO, SEMVMX, Sembuf};
 use crate::bell;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
+use crate::look::Look;
 use crate::namespace::Namespace;
+use crate::object::LIVE;
 use core::sync::atomic::Ordering::*;
 use core::time::Duration;
 
@@ -39,26 +41,44 @@ pub(crate) fn semop(
 ) -> Result<()> {
     // Before the lock: see there.
     bell::mine(ns)?;
-    let most = ops.iter().map(|op| op.sem_num).max().unwrap_or(0);
-    let alters = ops.iter().any(|op| op.sem_op != 0);
-    let undoes = ops.iter().any(undoes);
-    let mut q = lock(ns, pin, id)?;
-    if u32::from(most) >= q.nsems() {
-        return Err(Errno::EFBIG);
+    let set = Set::of(ns, pin)?;
+    let mut look = None;
+    loop {
+        let fine = set.enter(id)?;
+        if let ([op], true) = (ops, fine)
+            && set.goes_alone(op)
+        {
+            set.h.object.lock.unlock();
+            return Ok(());
+        }
+        let mut q = set.locked(fine, id)?;
+        if u32::from(most(ops)) >= q.nsems() {
+            return Err(Errno::EFBIG);
+        }
+        if !q.lets_in(ops) {
+            return Err(Errno::EACCES);
+        }
+        let undoes = ops.iter().any(undoes);
+        let blocking = match q.with_repair(|q| q.now(ops, undoes))? {
+            Outcome::Goes(_) => return Ok(()),
+            Outcome::Fails(e) => return Err(e),
+            Outcome::Blocks(blocking) => blocking,
+        };
+        if timeout == Some(Duration::ZERO) {
+            return Err(Errno::EAGAIN);
+        }
+        let look = look.get_or_insert_with(|| Look::new(&set.h.cpu, true));
+        if look.is_over()? {
+            return wait::wait(q, id, ops, undoes, blocking, timeout);
+        }
+        drop(q);
+        let op = ops.get(blocking as usize).copied().unwrap_or_default();
+        look.watch(|| !set.holds_up(&op));
     }
-    let asked = if alters { 0o222 } else { 0o444 };
-    if !Creds::current().may(&q.owned(), asked) {
-        return Err(Errno::EACCES);
-    }
-    let blocking = match q.with_repair(|q| q.now(ops, undoes))? {
-        Outcome::Goes(_) => return Ok(()),
-        Outcome::Fails(e) => return Err(e),
-        Outcome::Blocks(blocking) => blocking,
-    };
-    if timeout == Some(Duration::ZERO) {
-        return Err(Errno::EAGAIN);
-    }
-    wait::wait(q, id, ops, undoes, blocking, timeout)
+}
+
+fn most(ops: &[Sembuf]) -> u16 {
+    ops.iter().map(|op| op.sem_num).max().unwrap_or(0)
 }
 
 #[inline]
@@ -68,7 +88,6 @@ fn undoes(op: &Sembuf) -> bool {
 
 impl Locked<'_> {
     /// Performs an array if it can go, for the calling process.
-    #[inline]
     fn now(&mut self, ops: &[Sembuf], undoes: bool) -> Result<Outcome> {
         let row = if undoes { self.my_row()? } else { NIL };
         if self.h.rows.load(Relaxed) != 0 {
@@ -86,6 +105,66 @@ impl Locked<'_> {
             }
         }
         Ok(outcome)
+    }
+}
+
+impl Set<'_> {
+    /// Whether the caller may do this to the set.
+    #[inline]
+    fn lets_in(&self, ops: &[Sembuf]) -> bool {
+        let alters = ops.iter().any(|op| op.sem_op != 0);
+        Creds::current().may(&self.owned(), if alters { 0o222 } else { 0o444 })
+    }
+
+    /// Whether an operation cannot go, as far as a look without the lock tells.
+    fn holds_up(&self, op: &Sembuf) -> bool {
+        let removed = self.h.object.state.load(Relaxed) != LIVE;
+        let value = self.value(u32::from(op.sem_num)).unwrap_or(0);
+        let needs = -i32::from(op.sem_op);
+        !removed
+            && if needs == 0 {
+                value != 0
+            } else {
+                value < needs
+            }
+    }
+
+    /// The short way for one operation that goes at once and concerns nobody else: nobody sleeps,
+    /// nobody else has something to be undone for this semaphore. False: the long way will tell.
+    #[inline]
+    fn goes_alone(&self, op: &Sembuf) -> bool {
+        self.h.waiting.load(Relaxed) == 0
+            && self.lets_in(core::slice::from_ref(op))
+            && self.try_alone(op).unwrap_or(false)
+    }
+
+    #[inline]
+    fn try_alone(&self, op: &Sembuf) -> Result<bool> {
+        let num = u32::from(op.sem_num);
+        let sem = self.p.sem(num)?;
+        let value = self.value(num)?;
+        let new = value + i32::from(op.sem_op);
+        if new < 0 || op.sem_op == 0 && value != 0 || new > SEMVMX {
+            return Ok(false);
+        }
+        let (mut row, mut adj) = (NIL, 0);
+        if undoes(op) {
+            let Some(mine) = self.my_row_at_hand()? else {
+                return Ok(false);
+            };
+            (row, adj) = (mine, self.adj_of(mine, num)?);
+        }
+        let new_adj = adj - i32::from(op.sem_op);
+        let others = sem.adjusters.load(Relaxed) > u32::from(adj != 0);
+        if others || row != NIL && !(-SEMVMX - 1..=SEMVMX).contains(&new_adj) {
+            return Ok(false);
+        }
+        let entry = self.p.entry(0)?;
+        entry.num.store(num, Relaxed);
+        entry.value.store(new as u32, Relaxed);
+        entry.adj.store(new_adj as u32, Relaxed);
+        self.perform(1, row, NIL, self.me.pid)?;
+        Ok(true)
     }
 
     /// An operation of an array.

@@ -2,8 +2,8 @@
 //!
 //! `apply` stores absolute values, so a recovery that is itself killed simply does it again.
 
-use super::Locked;
 use super::layout::{self, CONTINUES, FREE, LEFT, NIL, UNUSED, USED, WAITS};
+use super::{Locked, Set};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::sys;
@@ -27,7 +27,7 @@ pub(super) fn failed(e: Errno) -> u32 {
     e.raw() as u32 + WENT
 }
 
-impl Locked<'_> {
+impl Set<'_> {
     /// Writes a change into the journal, without effect so far; its entries are there.
     #[inline]
     pub(super) fn begin(&self, entries: u32, row: u32, waiter: u32, pid: u32) {
@@ -36,6 +36,7 @@ impl Locked<'_> {
         h.op_row.store(row, Relaxed);
         h.op_waiter.store(waiter, Relaxed);
         h.op_pid.store(pid, Relaxed);
+        h.cpu.store(sys::cpu() + 1, Relaxed);
         h.op_time.store(sys::time() as u64, Relaxed);
     }
 
@@ -88,7 +89,9 @@ impl Locked<'_> {
         }
         Ok(())
     }
+}
 
+impl Locked<'_> {
     /// After a dead holder, or when nonsense was found.
     #[cold]
     pub(super) fn recover(&mut self) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Slots: taking and freeing them, and the operations in them.
 
-use super::Locked;
 use super::layout::{
     self, CONTINUES, FREE, LEFT, MORE_OPS, NIL, OPS as INLINE, PAGE, SLOT, SLOTS, WAITS,
 };
+use super::{Locked, Set};
 use crate::abi::Sembuf;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
@@ -154,7 +154,9 @@ impl Locked<'_> {
         }
         Ok(index)
     }
+}
 
+impl Set<'_> {
     /// An operation of a waiter.
     pub(super) fn op_of(&self, index: u32, i: u32) -> Result<Sembuf> {
         let slot = self.p.slot(index)?;

@@ -4,10 +4,10 @@
 //! share it, exec keeps it, a fork child has none. Whether the process lives is told by the bell of
 //! the thread that used the row last, while it is silent, and else by the process's identity.
 
-use super::Locked;
 use super::layout::{NIL, Row, UNUSED, USED};
 use super::ops::Ops;
 use super::recover::UNDO;
+use super::{Locked, Set};
 use crate::abi::{SEMVMX, Sembuf};
 use crate::bell::{self, Bell};
 use crate::crash::crashpoint;
@@ -20,21 +20,19 @@ use core::sync::atomic::Ordering::*;
 /// With more rows than this, who succeeds looks for the dead once in a millisecond only.
 const FEW: u32 = 16;
 
-impl Locked<'_> {
-    /// The calling process's row. ENOMEM: no room for another.
+impl Set<'_> {
+    /// The calling process's row, if it is where it was last time.
     #[inline]
-    pub(super) fn my_row(&mut self) -> Result<u32> {
+    pub(super) fn my_row_at_hand(&self) -> Result<Option<u32>> {
         let hint = self.pin.hint().load(Relaxed);
-        if hint < self.h.rows.load(Relaxed) && self.is_mine(hint)? {
-            let row = self.p.row(hint)?;
-            if bell_of(row) != bell::mine(self.ns)? {
-                self.hang_bell(row)?;
-            }
-            return Ok(hint);
+        if hint >= self.h.rows.load(Relaxed) || !self.is_mine(hint)? {
+            return Ok(None);
         }
-        let row = self.find_row()?;
-        self.pin.hint().store(row, Relaxed);
-        Ok(row)
+        let row = self.p.row(hint)?;
+        if bell_of(row) != bell::mine(self.ns)? {
+            self.hang_bell(row)?;
+        }
+        Ok(Some(hint))
     }
 
     #[inline]
@@ -52,6 +50,50 @@ impl Locked<'_> {
             row.bell[1].store(bell.generation, Relaxed);
         }
         Ok(())
+    }
+
+    /// A row's `semadj`; no row has none.
+    #[inline]
+    pub(super) fn adj_of(&self, row: u32, num: u32) -> Result<i32> {
+        match row {
+            NIL => Ok(0),
+            row => Ok(i32::from(self.p.adj(row, num)?.0.load(Relaxed) as i16)),
+        }
+    }
+
+    /// Stores a `semadj`, and keeps count of who has one.
+    #[inline]
+    pub(super) fn put_adj(&self, row: u32, num: u32, adj: i32) -> Result<()> {
+        let old = self.p.adj(row, num)?.0.swap(adj as i16 as u16, Relaxed) as i16;
+        let adjusters = &self.p.sem(num)?.adjusters;
+        let count = adjusters.load(Relaxed);
+        match (old != 0, adj != 0) {
+            (false, true) => adjusters.store(count.saturating_add(1), Relaxed),
+            (true, false) => adjusters.store(count.saturating_sub(1), Relaxed),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Nobody's undo counts for this semaphore any more.
+    pub(super) fn forget_undo(&self, num: u32) -> Result<()> {
+        for row in 0..self.h.rows.load(Relaxed) {
+            self.p.adj(row, num)?.0.store(0, Relaxed);
+        }
+        self.p.sem(num)?.adjusters.store(0, Relaxed);
+        Ok(())
+    }
+}
+
+impl Locked<'_> {
+    /// The calling process's row. ENOMEM: no room for another.
+    pub(super) fn my_row(&mut self) -> Result<u32> {
+        if let Some(row) = self.my_row_at_hand()? {
+            return Ok(row);
+        }
+        let row = self.find_row()?;
+        self.pin.hint().store(row, Relaxed);
+        Ok(row)
     }
 
     #[cold]
@@ -94,38 +136,6 @@ impl Locked<'_> {
         self.h.rows.store(row + 1, Relaxed);
         self.alert_watch();
         Ok(row)
-    }
-
-    /// A row's `semadj`; no row has none.
-    #[inline]
-    pub(super) fn adj_of(&self, row: u32, num: u32) -> Result<i32> {
-        match row {
-            NIL => Ok(0),
-            row => Ok(i32::from(self.p.adj(row, num)?.0.load(Relaxed) as i16)),
-        }
-    }
-
-    /// Stores a `semadj`, and keeps count of who has one.
-    #[inline]
-    pub(super) fn put_adj(&self, row: u32, num: u32, adj: i32) -> Result<()> {
-        let old = self.p.adj(row, num)?.0.swap(adj as i16 as u16, Relaxed) as i16;
-        let adjusters = &self.p.sem(num)?.adjusters;
-        let count = adjusters.load(Relaxed);
-        match (old != 0, adj != 0) {
-            (false, true) => adjusters.store(count.saturating_add(1), Relaxed),
-            (true, false) => adjusters.store(count.saturating_sub(1), Relaxed),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Nobody's undo counts for this semaphore any more.
-    pub(super) fn forget_undo(&self, num: u32) -> Result<()> {
-        for row in 0..self.h.rows.load(Relaxed) {
-            self.p.adj(row, num)?.0.store(0, Relaxed);
-        }
-        self.p.sem(num)?.adjusters.store(0, Relaxed);
-        Ok(())
     }
 
     /// Undoes first what could change how this array goes.

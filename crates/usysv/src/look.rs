@@ -1,4 +1,4 @@
-//! Looking: a call that cannot go on watches the queue for a short time before it sleeps.
+//! Looking: a call that cannot go on watches the object for a short time before it sleeps.
 //!
 //! To sleep and be woken across CPUs takes tens of microseconds, more than most waits last. Who
 //! looks stands in no line and holds nothing: to everybody else it is as if the call began later.
@@ -16,11 +16,11 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// How long a call looks before it sleeps.
 const LOOK_NS: u64 = 20_000;
 /// How long it turns away between two looks where there is no hurry. Each look takes the cache line
-/// from who writes it, and meanwhile more than one message may come.
+/// from who writes it, and meanwhile more than one piece of news may come.
 const GLANCE_NS: u64 = 1_000;
 
 /// One call's looking.
-pub(super) struct Look {
+pub(crate) struct Look {
     /// 0: it is not worth while.
     until_ns: u64,
     hurry: bool,
