@@ -8,10 +8,6 @@ use usysv_conformance::compare::difference;
 use usysv_conformance::runner::{self, Power, Run, Side};
 use usysv_conformance::scenarios::{self, Scenario};
 
-/// Whether `libusysv.so` answers the shared-memory calls. While it does not, they would reach the
-/// kernel unnoticed, and the shared-memory scenarios are played on the kernel only.
-const ENGINE_HAS_SHM: bool = false;
-
 const PROGRAM: &str = env!("CARGO_BIN_EXE_usysv-conformance");
 
 /// The kernel's runs, made when first asked for: both trials of a scenario use the same one.
@@ -77,6 +73,17 @@ const DIFFERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "a segment is two files: it needs a descriptor for a moment, and obeys RLIMIT_FSIZE",
+        &[
+            "segment_is_no_file_for_the_file_size_limit",
+            "segment_needs_no_descriptors",
+        ],
+    ),
+    (
+        "a segment's bytes are a file: CAP_IPC_OWNER alone does not open it (CAP_DAC_OVERRIDE does)",
+        &["user_with_cap_ipc_owner_attaches_anything"],
+    ),
+    (
         "a stopped process keeps its place in line (a receiver for a second), and its wait goes on",
         &[
             "stop_and_continue_interrupt_a_semop",
@@ -114,12 +121,6 @@ fn differs(name: &str) -> Option<&'static str> {
     Some(list.0)
 }
 
-/// Why a scenario cannot be played on usysv at all, if so.
-fn beyond_engine(scenario: &Scenario) -> Option<&'static str> {
-    let is_shm = scenarios::shm().any(|shm| shm.name == scenario.name);
-    (is_shm && !ENGINE_HAS_SHM).then_some("libusysv.so has no shared memory yet (ENGINE_HAS_SHM)")
-}
-
 /// Lines of a failed run's transcript that are shown: what came last.
 const LAST: usize = 30;
 
@@ -151,23 +152,17 @@ fn main() {
     let oracle = Arc::new(Oracle { power, runs });
     let mut trials = Vec::new();
     let mut skipped: HashMap<&str, Vec<&str>> = HashMap::new();
-    let mut kernel_only: HashMap<&str, Vec<&str>> = HashMap::new();
     for scenario in scenarios::all() {
         let lacking = power.lacks(scenario);
         if let Some(reason) = lacking {
             skipped.entry(reason).or_default().push(scenario.name);
-        }
-        let beyond_engine = beyond_engine(scenario);
-        if let Some(reason) = beyond_engine {
-            kernel_only.entry(reason).or_default().push(scenario.name);
         }
         let mut add = |side: &str, play: fn(&Oracle, &'static Scenario) -> Result<(), Failed>| {
             let oracle = Arc::clone(&oracle);
             let trial = Trial::test(format!("{side}::{}", scenario.name), move || {
                 play(&oracle, scenario)
             });
-            let ignored = lacking.is_some() || (side == "usysv" && beyond_engine.is_some());
-            trials.push(trial.with_ignored_flag(ignored));
+            trials.push(trial.with_ignored_flag(lacking.is_some()));
         };
         add("kernel", Oracle::kernel_trial);
         add("usysv", Oracle::usysv_trial);
@@ -177,12 +172,6 @@ fn main() {
             "SKIPPED: {} scenarios, because {reason}: {}",
             names.len(),
             names.join(", ")
-        );
-    }
-    for (reason, names) in kernel_only {
-        eprintln!(
-            "ON THE KERNEL ONLY: {} scenarios, because {reason}",
-            names.len()
         );
     }
     for (why, names) in DIFFERS {

@@ -14,6 +14,8 @@ pub unsafe trait Plain: Copy {}
 unsafe impl Plain for engine::abi::MsqidDs {}
 // SAFETY: numbers only.
 unsafe impl Plain for engine::abi::SemidDs {}
+// SAFETY: numbers only.
+unsafe impl Plain for engine::abi::ShmidDs {}
 // SAFETY: numbers only: a `struct timespec`.
 unsafe impl Plain for [i64; 2] {}
 

@@ -16,6 +16,7 @@
 //! SIGSEGV here. A file mapping truncated under us gives SIGBUS for the same reason. Neither leaves
 //! a section open for ever: see `signals`.
 
+use crate::hooks;
 use crate::next;
 use crate::tls::{self, Block, PAGES};
 use core::ffi::{c_int, c_void};
@@ -134,6 +135,7 @@ fn probe_write(page: usize) -> isize {
 /// The C contract of `munmap`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn munmap(addr: *mut c_void, length: size_t) -> c_int {
+    let changing = hooks::changing(addr as usize, length);
     let ret = match next::MUNMAP.ready() {
         // SAFETY: the caller's own arguments.
         Some(munmap) => unsafe { munmap(addr, length) },
@@ -143,6 +145,9 @@ pub unsafe extern "C" fn munmap(addr: *mut c_void, length: size_t) -> c_int {
             sys::c_result(raw) as c_int
         }
     };
+    if let (0, Some(changing)) = (ret, changing) {
+        changing.taken(addr as usize, length);
+    }
     forget();
     ret
 }
@@ -153,6 +158,7 @@ pub unsafe extern "C" fn munmap(addr: *mut c_void, length: size_t) -> c_int {
 /// The C contract of `mprotect`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mprotect(addr: *mut c_void, length: size_t, prot: c_int) -> c_int {
+    let changing = hooks::changing(addr as usize, length);
     let ret = match next::MPROTECT.ready() {
         // SAFETY: the caller's own arguments.
         Some(mprotect) => unsafe { mprotect(addr, length, prot) },
@@ -161,6 +167,9 @@ pub unsafe extern "C" fn mprotect(addr: *mut c_void, length: size_t, prot: c_int
             sys::syscall4(libc::SYS_mprotect, addr as usize, length, prot as usize, 0)
         }) as c_int,
     };
+    if let (0, Some(changing)) = (ret, changing) {
+        changing.flagged(addr as usize, length, engine::Flags::protection(prot));
+    }
     if prot & (libc::PROT_READ | libc::PROT_WRITE) != libc::PROT_READ | libc::PROT_WRITE {
         forget();
     }
@@ -179,6 +188,11 @@ pub unsafe extern "C" fn mremap(
     flags: c_int,
     new_addr: *mut c_void,
 ) -> *mut c_void {
+    // A length of zero means: map it a second time.
+    let changing = hooks::changing(old_addr as usize, old_size.max(1)).or_else(|| {
+        let fixed = flags & libc::MREMAP_FIXED != 0;
+        fixed.then(|| hooks::changing(new_addr as usize, new_size))?
+    });
     let ret = match next::MREMAP.ready() {
         // SAFETY: the caller's own arguments.
         Some(mremap) => unsafe { mremap(old_addr, old_size, new_size, flags, new_addr) },
@@ -197,6 +211,10 @@ pub unsafe extern "C" fn mremap(
             )
         }) as *mut c_void,
     };
+    if let (true, Some(changing)) = (ret != libc::MAP_FAILED, changing) {
+        let (old, new) = ((old_addr as usize, old_size), (ret as usize, new_size));
+        changing.moved(old, new, flags & libc::MREMAP_DONTUNMAP != 0);
+    }
     forget();
     ret
 }
@@ -214,6 +232,10 @@ pub unsafe extern "C" fn mmap(
     fd: c_int,
     offset: off_t,
 ) -> *mut c_void {
+    let changing = match flags & libc::MAP_FIXED {
+        0 => None,
+        _ => hooks::changing(addr as usize, length),
+    };
     let ret = match next::MMAP.ready() {
         // SAFETY: the caller's own arguments.
         Some(mmap) => unsafe { mmap(addr, length, prot, flags, fd, offset) },
@@ -232,6 +254,9 @@ pub unsafe extern "C" fn mmap(
             )
         }) as *mut c_void,
     };
+    if let (true, Some(changing)) = (ret != libc::MAP_FAILED, changing) {
+        changing.taken(addr as usize, length);
+    }
     if flags & libc::MAP_FIXED != 0 {
         forget();
     }

@@ -6,8 +6,8 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use engine::abi::{MsqidDs, SemidDs};
-use engine::{Engine, Errno, Namespace, Result, sys};
+use engine::abi::{MsqidDs, SemidDs, ShmidDs};
+use engine::{Changing, Engine, Errno, Fork, Namespace, Result, sys};
 
 /// The engine, once made: a place for it, and who may write there.
 struct Place {
@@ -34,6 +34,49 @@ pub fn engine() -> Result<&'static Engine> {
         Some(engine) => Ok(engine),
         None => make(),
     }
+}
+
+/// The process's engine, if there is one.
+#[inline]
+fn made() -> Option<&'static Engine> {
+    // SAFETY: as in `engine`.
+    unsafe { PLACE.ready.load(Ordering::Acquire).as_ref() }
+}
+
+/// `None`: no attachment lies in the range. Otherwise they are held still until what the memory
+/// call did was told.
+#[inline]
+pub fn changing(addr: usize, len: usize) -> Option<Changing<'static>> {
+    made()?.changing(addr, len)
+}
+
+/// Before a fork. `None`: there is nothing to be inherited.
+pub fn before_fork() -> Option<Fork> {
+    let errno = sys::errno().get();
+    let fork = made().and_then(Engine::before_fork);
+    sys::errno().set(errno);
+    fork
+}
+
+/// After a fork, in the parent; `child`: its pid, if there is one.
+pub fn after_fork(fork: &Fork, child: Option<u32>) {
+    if let Some(engine) = made() {
+        engine.after_fork(fork, child);
+    }
+}
+
+/// After a fork, in the child.
+pub fn in_fork_child() {
+    if let Some(engine) = made() {
+        engine.in_child();
+    }
+}
+
+/// Show `visit` every segment of the namespace, in order of index, whatever its permissions, with
+/// the bytes that are really there (as `/proc/sysvipc/shm` does). False: there is no namespace.
+pub fn segments(visit: &mut dyn FnMut(i32, &ShmidDs, u64)) -> bool {
+    let Ok(engine) = engine() else { return false };
+    engine.each_segment(visit).is_ok()
 }
 
 #[cold]

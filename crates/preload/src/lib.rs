@@ -11,11 +11,14 @@ mod edge;
 mod efault;
 #[cfg(debug_assertions)]
 mod for_tests;
+mod fork;
 mod hooks;
 mod msg;
 mod next;
+mod posixshm;
 mod procfs;
 mod sem;
+mod shm;
 mod signals;
 mod tls;
 

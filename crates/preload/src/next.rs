@@ -15,7 +15,7 @@ use core::mem::transmute_copy;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use engine::sys;
-use libc::{FILE, gid_t, mode_t, off_t, sigaction, size_t, uid_t};
+use libc::{FILE, gid_t, mode_t, off_t, pid_t, sigaction, size_t, uid_t};
 
 /// An interposed function's next definition; `F` is its C function-pointer type.
 pub struct Next<F> {
@@ -124,6 +124,11 @@ table! {
     CAPSET = c"capset": fn(*mut c_void, *const c_void) -> c_int;
     UNSHARE = c"unshare": fn(c_int) -> c_int;
     SETNS = c"setns": fn(c_int, c_int) -> c_int;
+
+    FORK = c"fork": fn() -> pid_t;
+    FORK_BARE = c"_Fork": fn() -> pid_t;
+    SHM_OPEN = c"shm_open": fn(Path, c_int, mode_t) -> c_int;
+    SHM_UNLINK = c"shm_unlink": fn(Path) -> c_int;
 
     DLOPEN = c"dlopen": fn(Path, c_int) -> *mut c_void;
     DLMOPEN = c"dlmopen": fn(isize, Path, c_int) -> *mut c_void;

@@ -1,5 +1,5 @@
-//! `/proc/sysvipc/*` and `/proc/sys/kernel/msg*`, as the namespace has them: the functions that
-//! open a file or ask for access to one.
+//! `/proc/sysvipc/*` and `/proc/sys/kernel/{msg,sem,shm}*`, as the namespace has them: the
+//! functions that open a file or ask for access to one.
 //!
 //! Owns the list of those paths. They are recognised as written, absolute; other spellings
 //! (relative to a directory, with `//` or `..`, through links, `openat2`, raw system calls)
@@ -23,7 +23,7 @@ use crate::next;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
 use core::ptr;
-use engine::abi::{MsqidDs, SemidDs};
+use engine::abi::{MsqidDs, SemidDs, ShmidDs};
 use engine::sys;
 use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, mode_t};
 
@@ -31,6 +31,8 @@ use libc::{FILE, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TR
 enum Target {
     /// `/proc/sysvipc/msg`.
     Queues,
+    /// `/proc/sysvipc/shm`.
+    Segments,
     /// `/proc/sysvipc/sem`.
     Sets,
     /// `/proc/sys/kernel/msgmax` and its like, by name.
@@ -43,8 +45,21 @@ const PREFIX: &[u8] = b"/proc/sys";
 /// What follows [`PREFIX`] in the paths of tables and of limits, and the names there.
 const TABLES: &[u8] = b"vipc/";
 const LIMITS: &[u8] = b"/kernel/";
-const TABLE_NAMES: [(&str, Target); 2] = [("msg", Target::Queues), ("sem", Target::Sets)];
-const LIMIT_NAMES: [&str; 4] = ["msgmax", "msgmnb", "msgmni", "sem"];
+const TABLE_NAMES: [(&str, Target); 3] = [
+    ("msg", Target::Queues),
+    ("sem", Target::Sets),
+    ("shm", Target::Segments),
+];
+const LIMIT_NAMES: [&str; 8] = [
+    "msgmax",
+    "msgmnb",
+    "msgmni",
+    "sem",
+    "shmmax",
+    "shmall",
+    "shmmni",
+    "shm_rmid_forced",
+];
 
 /// Which of our files `path` names. An unreadable path names none: the kernel has the errno.
 #[inline]
@@ -118,7 +133,11 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
         return None;
     }
     match target {
-        Target::Queues | Target::Sets if writes(flags) => None,
+        Target::Queues | Target::Sets | Target::Segments if writes(flags) => None,
+        Target::Segments => snapshot(flags, |file| {
+            file.put(format_args!("{}", SEGMENTS_HEADING));
+            hooks::segments(&mut |shmid, ds, rss| segment_line(file, shmid, ds, rss))
+        }),
         Target::Queues => snapshot(flags, |file| {
             file.put(format_args!("{}", QUEUES_HEADING));
             hooks::msg_queues(&mut |msqid, ds| queue_line(file, msqid, ds))
@@ -174,6 +193,19 @@ fn queue_line(file: &mut Snapshot, msqid: i32, ds: &MsqidDs) {
         p.key, msqid, p.mode, cbytes, qnum, lspid, lrpid,
         p.uid, p.gid, p.cuid, p.cgid,
         ds.msg_stime, ds.msg_rtime, ds.msg_ctime,
+    ));
+}
+
+const SEGMENTS_HEADING: &str = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n";
+
+/// One line of `/proc/sysvipc/shm`. What was swapped out counts as there: a file does not tell.
+fn segment_line(file: &mut Snapshot, shmid: i32, ds: &ShmidDs, rss: u64) {
+    let p = &ds.shm_perm;
+    file.put(format_args!(
+        "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
+        p.key, shmid, p.mode, ds.shm_segsz, ds.shm_cpid, ds.shm_lpid, ds.shm_nattch,
+        p.uid, p.gid, p.cuid, p.cgid,
+        ds.shm_atime, ds.shm_dtime, ds.shm_ctime, rss, 0,
     ));
 }
 
@@ -596,7 +628,7 @@ fn access_to(target: Target, mode: c_int, flags: c_int) -> Option<c_int> {
     match target {
         // Everyone may read, also where the kernel has no System V IPC and so no such file.
         _ if mode & libc::W_OK == 0 => Some(0),
-        Target::Queues | Target::Sets => None,
+        Target::Queues | Target::Sets | Target::Segments => None,
         Target::Limit(limit) => hooks::limit_path(limit, &mut |path| {
             access_at(libc::AT_FDCWD, path.as_ptr(), mode, flags)
         }),

@@ -8,8 +8,24 @@ use core::mem::{offset_of, size_of};
 pub use libc::{
     GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT,
     IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_NOERROR,
-    MSG_STAT, SEM_INFO, SEM_STAT, SEM_UNDO, SETALL, SETVAL,
+    MSG_STAT, SEM_INFO, SEM_STAT, SEM_UNDO, SETALL, SETVAL, SHM_EXEC, SHM_HUGETLB, SHM_LOCK,
+    SHM_NORESERVE, SHM_RDONLY, SHM_REMAP, SHM_RND, SHM_UNLOCK,
 };
+
+/// `shmctl`: the status of the segment at an index.
+pub const SHM_STAT: i32 = 13;
+
+/// `shmctl`: what is in use.
+pub const SHM_INFO: i32 = 14;
+
+/// `shmctl`: as `SHM_STAT`, without the read-permission check (Linux 4.17).
+pub const SHM_STAT_ANY: i32 = 15;
+
+/// In `shm_perm.mode`: the segment goes with its last attachment.
+pub const SHM_DEST: u16 = 0o1000;
+
+/// In `shm_perm.mode`: the segment is locked in memory.
+pub const SHM_LOCKED: u16 = 0o2000;
 
 /// `msgctl`: as `MSG_STAT`, without the read-permission check (Linux 4.17).
 pub const MSG_STAT_ANY: i32 = 13;
@@ -152,6 +168,66 @@ pub struct SemInfo {
     pub semaem: i32,
 }
 
+/// `struct shmid_ds`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShmidDs {
+    /// Ownership, permissions, and the flags [`SHM_DEST`] and [`SHM_LOCKED`] in the mode.
+    pub shm_perm: IpcPerm,
+    /// Size in bytes, as asked for.
+    pub shm_segsz: u64,
+    /// Time of the last attach, in seconds since the epoch, 0 if none.
+    pub shm_atime: i64,
+    /// Time of the last detach, in seconds since the epoch, 0 if none.
+    pub shm_dtime: i64,
+    /// Time of creation or last `IPC_SET`, in seconds since the epoch.
+    pub shm_ctime: i64,
+    /// Process id of the creator.
+    pub shm_cpid: i32,
+    /// Process id of the last attach or detach.
+    pub shm_lpid: i32,
+    /// Number of attachments.
+    pub shm_nattch: u64,
+    #[doc(hidden)]
+    pub reserved: [u64; 2],
+}
+
+/// `struct shminfo`, as `IPC_INFO` fills it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShmLimits {
+    /// Most bytes in a segment.
+    pub shmmax: u64,
+    /// Fewest bytes in a segment: 1.
+    pub shmmin: u64,
+    /// Most segments.
+    pub shmmni: u64,
+    /// Most segments in a process: as `shmmni`, unused by Linux.
+    pub shmseg: u64,
+    /// Most pages in all segments.
+    pub shmall: u64,
+    #[doc(hidden)]
+    pub reserved: [u64; 4],
+}
+
+/// `struct shm_info`, as `SHM_INFO` fills it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShmUsage {
+    /// Segments.
+    pub used_ids: i32,
+    /// Pages in all segments, there or not.
+    pub shm_tot: u64,
+    /// Pages that are really there.
+    pub shm_rss: u64,
+    /// Pages that were swapped out.
+    pub shm_swp: u64,
+    /// Unused by Linux.
+    pub swap_attempts: u64,
+    /// Unused by Linux.
+    pub swap_successes: u64,
+}
+
 impl IpcPerm {
     /// A record with these values and zeroed padding.
     #[allow(clippy::too_many_arguments)]
@@ -181,3 +257,9 @@ const _: () = assert!(offset_of!(SemidDs, sem_otime) == offset_of!(libc::semid_d
 const _: () = assert!(offset_of!(SemidDs, sem_ctime) == offset_of!(libc::semid_ds, sem_ctime));
 const _: () = assert!(offset_of!(SemidDs, sem_nsems) == offset_of!(libc::semid_ds, sem_nsems));
 const _: () = assert!(size_of::<SemInfo>() == size_of::<libc::seminfo>());
+const _: () = assert!(size_of::<ShmidDs>() == size_of::<libc::shmid_ds>());
+const _: () = assert!(offset_of!(ShmidDs, shm_segsz) == offset_of!(libc::shmid_ds, shm_segsz));
+const _: () = assert!(offset_of!(ShmidDs, shm_atime) == offset_of!(libc::shmid_ds, shm_atime));
+const _: () = assert!(offset_of!(ShmidDs, shm_cpid) == offset_of!(libc::shmid_ds, shm_cpid));
+const _: () = assert!(offset_of!(ShmidDs, shm_nattch) == offset_of!(libc::shmid_ds, shm_nattch));
+const _: () = assert!(size_of::<ShmLimits>() == 72 && size_of::<ShmUsage>() == 48);

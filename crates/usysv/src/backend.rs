@@ -1,14 +1,14 @@
 //! The traits that every implementation of System V IPC stands behind: one for each mechanism, and
 //! [`Backend`] for all of them. In the kernel's terms; flags are the C API's bits ([`crate::abi`]).
 
-use crate::abi::{MsgInfo, MsqidDs, SemInfo, Sembuf, SemidDs};
+use crate::abi::{MsgInfo, MsqidDs, SemInfo, Sembuf, SemidDs, ShmLimits, ShmUsage, ShmidDs};
 use crate::errno::Result;
 use core::time::Duration;
 
 /// All of System V IPC.
-pub trait Backend: Messages + Semaphores {}
+pub trait Backend: Messages + Semaphores + SharedMemory {}
 
-impl<T: Messages + Semaphores> Backend for T {}
+impl<T: Messages + Semaphores + SharedMemory> Backend for T {}
 
 /// The message-queue calls. [`Queue`](crate::Queue) is the typed face of this.
 pub trait Messages {
@@ -100,4 +100,48 @@ pub trait Semaphores {
     /// `semctl(index, 0, SEM_STAT)`, or `SEM_STAT_ANY` if `any`: the id and the status of the set
     /// at this index (not id).
     fn sem_stat_index(&self, index: i32, any: bool) -> Result<(i32, SemidDs)>;
+}
+
+/// The shared-memory calls. [`Segment`](crate::Segment) is the typed face of this.
+pub trait SharedMemory {
+    /// `shmget(key, size, shmflg)`: the id of the segment with this key, created if the flags say
+    /// so.
+    fn shmget(&self, key: i32, size: usize, shmflg: i32) -> Result<i32>;
+
+    /// `shmat(shmid, addr, shmflg)`: where the segment is attached; 0 lets the system choose.
+    ///
+    /// # Safety
+    /// With `SHM_REMAP`, nobody uses the memory that is replaced.
+    #[allow(unsafe_code)]
+    unsafe fn shmat(&self, shmid: i32, addr: usize, shmflg: i32) -> Result<usize>;
+
+    /// `shmdt(addr)`.
+    ///
+    /// # Safety
+    /// Nobody uses the attachment any more.
+    #[allow(unsafe_code)]
+    unsafe fn shmdt(&self, addr: usize) -> Result<()>;
+
+    /// `shmctl(shmid, IPC_STAT)`.
+    fn shm_stat(&self, shmid: i32) -> Result<ShmidDs>;
+
+    /// `shmctl(shmid, IPC_SET)`: takes the uid, gid and low nine mode bits of `shm_perm` from
+    /// `ds`; every other field is ignored.
+    fn shm_set(&self, shmid: i32, ds: &ShmidDs) -> Result<()>;
+
+    /// `shmctl(shmid, IPC_RMID)`: the key goes at once, the segment with its last attachment.
+    fn shm_remove(&self, shmid: i32) -> Result<()>;
+
+    /// `shmctl(shmid, SHM_LOCK)`, or `SHM_UNLOCK`.
+    fn shm_lock(&self, shmid: i32, lock: bool) -> Result<()>;
+
+    /// `shmctl(0, IPC_INFO)`: the limits, and the highest index in use (0 if none).
+    fn shm_limits(&self) -> Result<(ShmLimits, i32)>;
+
+    /// `shmctl(0, SHM_INFO)`: what is in use, and the highest index in use (0 if none).
+    fn shm_usage(&self) -> Result<(ShmUsage, i32)>;
+
+    /// `shmctl(index, SHM_STAT)`, or `SHM_STAT_ANY` if `any`: the id and the status of the segment
+    /// at this index (not id).
+    fn shm_stat_index(&self, index: i32, any: bool) -> Result<(i32, ShmidDs)>;
 }

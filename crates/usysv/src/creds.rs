@@ -7,6 +7,7 @@
 use crate::sys;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
+const CAP_IPC_LOCK: u32 = 14;
 const CAP_IPC_OWNER: u32 = 15;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_RESOURCE: u32 = 24;
@@ -60,6 +61,11 @@ impl Creds {
     /// May raise `msg_qbytes` above `msgmnb`.
     pub fn has_resource(&self) -> bool {
         self.capable(CAP_SYS_RESOURCE)
+    }
+
+    /// May lock any segment, and as much as it likes.
+    pub fn has_ipc_lock(&self) -> bool {
+        self.capable(CAP_IPC_LOCK)
     }
 
     /// `ipcperms`: whether all of the `asked` bits (0o444, 0o222, or a `msgget` mode) are granted.

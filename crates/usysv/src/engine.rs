@@ -2,8 +2,15 @@
 //!
 //! Here is what all mechanisms share: keys and ids, opening, permissions. Each has a file of its own.
 
+mod attach;
+mod fork;
+mod memory;
 mod msg;
 mod sem;
+mod shm;
+
+pub use fork::Fork;
+pub use memory::{Changing, Flags};
 
 use crate::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use crate::creds::{Creds, Owned};
@@ -23,6 +30,8 @@ use crate::sys::Fd;
 pub struct Engine {
     ns: Namespace,
     tables: [Table; Kind::ALL.len()],
+    /// This process's attachments.
+    pieces: crate::shm::pieces::Pieces,
 }
 
 /// What the `get` call of a mechanism adds to what all have in common.
@@ -46,6 +55,7 @@ impl Engine {
         Ok(Engine {
             ns,
             tables: [const { Table::new() }; Kind::ALL.len()],
+            pieces: crate::shm::pieces::Pieces::new(),
         })
     }
 
@@ -139,6 +149,7 @@ impl Engine {
                 pin.retire();
                 return Err(Errno::EIDRM);
             }
+            Ok(pin) if object::is_keyless(&pin) => return Err(Errno::EIDRM),
             Ok(_) if excl => return Err(Errno::EEXIST),
             Ok(pin) => pin,
             Err(Errno::EINVAL) => return Err(Errno::EIDRM),

@@ -7,6 +7,7 @@
 
 mod msg;
 mod sem;
+mod shm;
 
 use crate::errno::{Errno, Result};
 

@@ -27,28 +27,34 @@ mod msg;
 mod namespace;
 mod object;
 mod path;
+mod posix;
 mod process;
 mod queue;
 mod registry;
+mod segment;
 mod sem;
+mod shm;
 mod sleeping;
 #[doc(hidden)]
 pub mod sys;
 #[doc(hidden)]
 pub mod tls;
 
-pub use backend::{Backend, Messages, SemField, Semaphores};
+pub use backend::{Backend, Messages, SemField, Semaphores, SharedMemory};
 #[cfg(debug_assertions)]
 pub use crash::arm as arm_crashpoint;
 pub use creds::changed as creds_changed;
 pub use engine::Engine;
+#[doc(hidden)]
+pub use engine::{Changing, Flags, Fork};
 pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
 pub use msg::Sink;
-
 pub use namespace::{Fault, Limits, Namespace};
+pub use posix::PosixShm;
 pub use queue::{Message, Queue, Select};
+pub use segment::{Attached, Segment};
 pub use sem::{SemUndo, SemWaiter};
 #[doc(hidden)]
 pub use sleeping::interrupted;

@@ -5,6 +5,8 @@
 //! NS/bells     a word for each thread that somebody may have to outlive; see `bell`
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
 //! NS/msg/I     the queue with index I; sem/I and shm/I likewise
+//! NS/shm/I.data the bytes of the segment with index I
+//! NS/posix/N   the POSIX shared memory named N
 //! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
 //! NS/limits/L  the limits as text, as /proc/sys/kernel has them
 //! ```
@@ -349,7 +351,7 @@ impl Drop for Namespace {
     }
 }
 
-const DIRECTORIES: [&[u8]; 5] = [b"msg", b"sem", b"shm", b"key", b"limits"];
+const DIRECTORIES: [&[u8]; 6] = [b"msg", b"sem", b"shm", b"key", b"limits", b"posix"];
 
 fn file(dir: &Path, name: &[u8]) -> Result<Path> {
     let mut path = *dir;

@@ -19,6 +19,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 const MAGIC: u64 = u64::from_le_bytes(*b"usysvobj");
 pub(crate) const LIVE: u32 = 1;
 pub(crate) const REMOVED: u32 = 2;
+/// In `mode`: [`SHM_DEST`](crate::abi::SHM_DEST).
+pub(crate) const KEYLESS: u32 = crate::abi::SHM_DEST as u32;
 
 /// The mechanisms, by their place in the namespace's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +87,8 @@ pub(crate) struct Identity {
     pub id: i32,
     pub key: i32,
     pub removed: bool,
+    /// Its key is not its own any more: a segment that waits for its last attachment to end.
+    pub keyless: bool,
     pub units: u64,
 }
 
@@ -122,6 +126,7 @@ impl Object {
             offset_of!(Object, id),
             offset_of!(Object, key),
             offset_of!(Object, state),
+            offset_of!(Object, mode),
         ];
         identity_from(kind, long(0), at.map(word), long(offset_of!(Object, units)))
     }
@@ -151,8 +156,8 @@ impl Object {
     }
 }
 
-fn identity_from(kind: Kind, magic: u64, words: [u32; 5], units: u64) -> Result<Identity> {
-    let [layout, its_kind, id, key, state] = words;
+fn identity_from(kind: Kind, magic: u64, words: [u32; 6], units: u64) -> Result<Identity> {
+    let [layout, its_kind, id, key, state, mode] = words;
     if magic != MAGIC || its_kind != kind as u32 || !matches!(state, LIVE | REMOVED) {
         return Err(Errno::EIO);
     }
@@ -163,6 +168,7 @@ fn identity_from(kind: Kind, magic: u64, words: [u32; 5], units: u64) -> Result<
         id: id as i32,
         key: key as i32,
         removed: state == REMOVED,
+        keyless: mode & KEYLESS != 0,
         units,
     })
 }
@@ -178,6 +184,11 @@ pub(crate) fn is_removed(pin: &Pin<'_>) -> bool {
     header(pin).is_ok_and(|object| object.state.load(Relaxed) != LIVE)
 }
 
+/// Whether a mapped object cannot be found by its key any more, without its lock.
+pub(crate) fn is_keyless(pin: &Pin<'_>) -> bool {
+    header(pin).is_ok_and(|object| object.mode.load(Relaxed) & KEYLESS != 0)
+}
+
 /// Owner and mode of a mapped object, without its lock.
 pub(crate) fn owned(pin: &Pin<'_>) -> Result<Owned> {
     header(pin).map(Object::owned)
@@ -190,6 +201,7 @@ pub(crate) fn identity(pin: &Pin<'_>) -> Result<Identity> {
         id: object.id(),
         key: object.key(),
         removed: object.state.load(Relaxed) == REMOVED,
+        keyless: object.mode.load(Relaxed) & KEYLESS != 0,
         units: object.units.load(Relaxed),
     })
 }

@@ -53,6 +53,10 @@ struct Places {
     units: AtomicU64,
     reserved: [AtomicU64; 6],
     used: [AtomicU64; PLACES / 64],
+    /// Removed segments that were attached when somebody last looked. The bit is set before the
+    /// removal's commit, under the object's lock, and cleared under the name lock, when the names
+    /// are gone, or under the object's, when it is not removed.
+    lingering: [AtomicU64; PLACES / 64],
 }
 
 // SAFETY: repr(C) and atomics only.
@@ -130,6 +134,9 @@ pub(crate) enum Got {
     New(Created),
 }
 
+/// Makes a file at a path.
+pub(crate) type Beside<'a> = &'a dyn Fn(&Path) -> Result<()>;
+
 /// How to make an object.
 pub(crate) struct Plan<'a> {
     pub kind: Kind,
@@ -144,6 +151,8 @@ pub(crate) struct Plan<'a> {
     pub units: u64,
     pub most_units: u64,
     pub fill: &'a dyn Fn(&Map) -> Result<()>,
+    /// Makes a file beside the object's, before that has its name. EEXIST: there is one.
+    pub beside: Option<Beside<'a>>,
 }
 
 /// The name lock, held.
@@ -202,7 +211,9 @@ impl Namespace {
             && let Some(id) = self.find(plan.kind, plan.key)?
         {
             match self.look_at_index(plan.kind, index_of(id)) {
-                Ok((it, _)) if it.id == id && !it.removed => return Ok(Got::Existing(id)),
+                Ok((it, _)) if it.id == id && !it.removed && !it.keyless => {
+                    return Ok(Got::Existing(id));
+                }
                 Err(Errno::EACCES) => return Ok(Got::Existing(id)),
                 // What a killed remover left.
                 Ok(_) | Err(Errno::EINVAL) => {
@@ -223,6 +234,54 @@ impl Namespace {
         file: [u64; 2],
     ) -> Result<()> {
         self.lock_names()?.unlink(kind, object, Some(file))
+    }
+
+    /// The key of a segment that waits for its last attachment to end is free again.
+    pub(crate) fn unlink_key(&self, kind: Kind, object: &Identity) -> Result<()> {
+        let _names = self.lock_names()?;
+        if object.key != IPC_PRIVATE && self.find(kind, object.key)? == Some(object.id) {
+            sys::unlink(self.key_path(kind, object.key)?.as_c())?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the object at an index is to be looked at (see `Places`), or not any more.
+    pub(crate) fn set_lingering(&self, kind: Kind, index: u32, lingering: bool) {
+        let counters = self.counters();
+        if let Some(word) = counters
+            .ok()
+            .and_then(|c| c.kinds[kind as usize].lingering.get(index as usize / 64))
+        {
+            let bit = 1 << (index % 64);
+            if lingering {
+                word.fetch_or(bit, Relaxed);
+            } else {
+                word.fetch_and(!bit, Relaxed);
+            }
+        }
+    }
+
+    /// What was to be looked at is gone.
+    pub(crate) fn forget_lingering(&self, kind: Kind, index: u32) -> Result<()> {
+        let _names = self.lock_names()?;
+        if sys::lstat(self.index_path(kind, index)?.as_c()).err() == Some(Errno::ENOENT) {
+            self.set_lingering(kind, index, false);
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with every index that is to be looked at.
+    pub(crate) fn each_lingering(&self, kind: Kind, mut visit: impl FnMut(u32)) {
+        let Ok(counters) = self.counters() else {
+            return;
+        };
+        for (i, word) in counters.kinds[kind as usize].lingering.iter().enumerate() {
+            let mut rest = word.load(Relaxed);
+            while rest != 0 {
+                visit(i as u32 * 64 + rest.trailing_zeros());
+                rest &= rest - 1;
+            }
+        }
     }
 
     /// Calls `visit` with every index that has a name, in order; true ends it.
@@ -250,13 +309,43 @@ impl Namespace {
         Ok(used)
     }
 
+    /// The units of the object at an index: a segment's pages, or what its file says. Whose file cannot be opened counts for nothing.
+    pub(crate) fn units_of(&self, kind: Kind, index: u32) -> u64 {
+        if kind == Kind::Shm {
+            let path = self.beside_path(kind, index);
+            let st = path.and_then(|path| sys::lstat(path.as_c()));
+            return st.map_or(0, |st| st.st_size as u64 / crate::shm::PAGE as u64);
+        }
+        let opened = self.look_at_index(kind, index);
+        opened.map_or(0, |(it, _)| it.units)
+    }
+
     /// Lets the mode's classes into the object's file, as far as the caller may change that.
     pub(crate) fn admit(&self, kind: Kind, id: i32, owned: &Owned) -> Result<()> {
-        admit(&self.index_path(kind, index_of(id))?, owned)
+        admit(
+            &self.index_path(kind, index_of(id))?,
+            owned,
+            vfs_mode(owned.mode),
+        )?;
+        if kind == Kind::Shm {
+            admit(
+                &self.beside_path(kind, index_of(id))?,
+                owned,
+                owned.mode & 0o666,
+            )?;
+        }
+        Ok(())
     }
 
     pub(crate) fn index_path(&self, kind: Kind, index: u32) -> Result<Path> {
         self.file(&[kind.name(), Digits::decimal(u64::from(index)).as_bytes()])
+    }
+
+    /// The file beside an object's: a segment's bytes.
+    pub(crate) fn beside_path(&self, kind: Kind, index: u32) -> Result<Path> {
+        let mut path = self.index_path(kind, index)?;
+        path.push(b".data")?;
+        Ok(path)
     }
 
     fn key_path(&self, kind: Kind, key: i32) -> Result<Path> {
@@ -319,7 +408,7 @@ impl Names<'_> {
 
     fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd, in_use: u32) -> Result<Created> {
         let places = self.places(plan.kind);
-        sys::ftruncate(&fd, plan.len as u64)?;
+        sys::ftruncate(&fd, plan.len as u64).map_err(|_| Errno::ENOSPC)?;
         let st = sys::fstat(&fd)?;
         if st.st_mode & 0o7777 != vfs_mode(plan.owned.mode) {
             sys::fchmod(&fd, vfs_mode(plan.owned.mode))?;
@@ -340,13 +429,21 @@ impl Names<'_> {
                 self.intend(CREATING, plan.kind, index, plan.key);
                 crashpoint!("create.intended");
                 let path = self.ns.index_path(plan.kind, index)?;
-                match sys::rename_new(part.as_c(), path.as_c()) {
+                let made = self.make_beside(plan, index);
+                let named = made.and_then(|()| sys::rename_new(part.as_c(), path.as_c()));
+                match named {
                     Ok(()) => {}
-                    Err(Errno::EEXIST) => {
+                    Err(e) => {
+                        // Only what was made here: the hints may be wrong about the index.
+                        if made.is_ok() {
+                            self.unlink_beside(plan.kind, index);
+                        }
+                        if e != Errno::EEXIST {
+                            return Err(e);
+                        }
                         self.retire_place(plan.kind, index);
                         continue;
                     }
-                    Err(e) => return Err(e),
                 }
                 crashpoint!("create.indexed");
                 if plan.key != IPC_PRIVATE {
@@ -356,6 +453,7 @@ impl Names<'_> {
                         key.as_c(),
                     ) {
                         let _ = sys::unlink(path.as_c());
+                        self.unlink_beside(plan.kind, index);
                         return Err(e);
                     }
                 }
@@ -384,6 +482,40 @@ impl Names<'_> {
                 }
                 Err(e)
             }
+        }
+    }
+
+    /// Makes the file beside the object's. One that lies there without an object is nobody's.
+    fn make_beside(&self, plan: &Plan<'_>, index: u32) -> Result<()> {
+        let Some(make) = plan.beside else {
+            return Ok(());
+        };
+        let path = self.ns.beside_path(plan.kind, index)?;
+        match make(&path) {
+            Err(Errno::EEXIST)
+                if sys::lstat(self.ns.index_path(plan.kind, index)?.as_c()).is_err() =>
+            {
+                sys::unlink(path.as_c()).map_err(|_| Errno::EEXIST)?;
+                make(&path)?;
+            }
+            other => other?,
+        }
+        crashpoint!("create.beside");
+        Ok(())
+    }
+
+    fn unlink_beside(&self, kind: Kind, index: u32) {
+        if kind != Kind::Shm {
+            return;
+        }
+        let Ok(path) = self.ns.beside_path(kind, index) else {
+            return;
+        };
+        // Another user's name is not the caller's to unlink, but the memory may be its to give back.
+        if sys::unlink(path.as_c()).is_err()
+            && let Ok(fd) = sys::open(path.as_c(), libc::O_RDWR, 0)
+        {
+            let _ = sys::ftruncate(&fd, 0);
         }
     }
 
@@ -432,8 +564,11 @@ impl Names<'_> {
         let index = index_of(object.id);
         let path = self.ns.index_path(kind, index)?;
         if is_it(&path) {
+            self.unlink_beside(kind, index);
+            crashpoint!("remove.alone");
             sys::unlink(path.as_c())?;
             crashpoint!("remove.unlinked");
+            self.ns.set_lingering(kind, index, false);
             let places = self.places(kind);
             places.set_used(index, false);
             let units = places.units.load(Relaxed).saturating_sub(object.units);
@@ -449,18 +584,11 @@ impl Names<'_> {
         for index in 0..PLACES as u32 {
             if self.places(kind).is_used(index) {
                 self.retire_place(kind, index);
-                units = units.saturating_add(self.units_at(kind, index));
+                units = units.saturating_add(self.ns.units_of(kind, index));
             }
         }
         self.places(kind).units.store(units, Relaxed);
         Ok(())
-    }
-
-    /// The units of the object at an index. Whose file cannot be opened counts for nothing.
-    fn units_at(&self, kind: Kind, index: u32) -> u64 {
-        let path = self.ns.index_path(kind, index);
-        let opened = path.and_then(|path| open_object(kind, &path));
-        opened.map_or(0, |(it, _)| it.units)
     }
 
     /// Makes the hints anew from the directory.
@@ -506,8 +634,10 @@ impl Names<'_> {
         let Ok(path) = self.ns.index_path(kind, index) else {
             return;
         };
-        let Ok((it, fd)) = open_object(kind, &path) else {
-            return;
+        let (it, fd) = match open_object(kind, &path) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) => return self.unlink_beside(kind, index),
+            Err(_) => return,
         };
         if it.key != key || index_of(it.id) != index {
             return;
@@ -517,6 +647,7 @@ impl Names<'_> {
         places.last.store(index + 1, Relaxed);
         if key != IPC_PRIVATE && self.ns.find(kind, key) != Ok(Some(it.id)) {
             let _ = Object::mark_removed(&fd);
+            self.unlink_beside(kind, index);
             let _ = sys::unlink(path.as_c());
         }
     }
@@ -547,8 +678,8 @@ fn vfs_class(bits: u32) -> u32 {
     if bits & 6 != 0 { 6 } else { 0 }
 }
 
-/// Sets the file's mode; an owner who is not the creator gets an entry in an access list.
-fn admit(path: &Path, owned: &Owned) -> Result<()> {
+/// Sets a file's mode; an owner who is not the creator gets an entry in an access list.
+fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
     const USER_OBJ: u16 = 1;
     const USER: u16 = 2;
     const GROUP_OBJ: u16 = 4;
@@ -557,12 +688,12 @@ fn admit(path: &Path, owned: &Owned) -> Result<()> {
     const OTHER: u16 = 32;
     const NOBODY: u32 = u32::MAX;
     if owned.uid == owned.cuid && owned.gid == owned.cgid {
-        return sys::chmod(path.as_c(), vfs_mode(owned.mode));
+        return sys::chmod(path.as_c(), mode);
     }
-    let class = |shift: u32| vfs_class(owned.mode >> shift) as u16;
+    let class = |shift: u32| (mode >> shift) as u16 & 6;
     let entries = [
-        (USER_OBJ, 6, NOBODY),
-        (USER, 6, owned.uid),
+        (USER_OBJ, class(6), NOBODY),
+        (USER, class(6), owned.uid),
         (GROUP_OBJ, class(3), NOBODY),
         (GROUP, class(3), owned.gid),
         (MASK, 6, NOBODY),

@@ -10,7 +10,7 @@ use crate::errno::{Errno, Result};
 use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// The system call `nr` with six arguments.
 ///
@@ -126,6 +126,24 @@ impl Drop for Fd {
     }
 }
 
+impl Fd {
+    /// A number that somebody else closes from now on.
+    pub fn into_raw(self) -> i32 {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+
+    pub fn raw(&self) -> i32 {
+        self.0
+    }
+
+    /// A number from [`Fd::into_raw`].
+    pub fn from_raw(fd: i32) -> Fd {
+        Fd(fd)
+    }
+}
+
 pub(crate) fn open(path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode).map(|fd| Fd(fd as i32))
@@ -161,7 +179,11 @@ pub(crate) fn write(fd: &Fd, buf: &[u8], offset: u64) -> Result<usize> {
     call!(SYS_pwrite64, fd.0, buf.as_ptr(), buf.len(), offset)
 }
 
+/// EFBIG: longer than the process's files may be, which would be SIGXFSZ.
 pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
+    if len > 0 && soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| len > most) {
+        return Err(Errno::EFBIG);
+    }
     call!(SYS_ftruncate, fd.0, len).map(drop)
 }
 
@@ -264,6 +286,10 @@ pub(crate) fn getdents(fd: &Fd, buf: &mut [u8]) -> Result<usize> {
 
 pub(crate) fn getpid() -> u32 {
     call!(SYS_getpid).unwrap_or(0) as u32
+}
+
+pub(crate) fn getppid() -> u32 {
+    call!(SYS_getppid).unwrap_or(0) as u32
 }
 
 pub(crate) fn gettid() -> u32 {
@@ -398,11 +424,81 @@ pub(crate) fn env(name: &CStr) -> Option<&'static CStr> {
     (!value.is_empty()).then_some(value)
 }
 
+/// Where the engine's own mappings go, so that none lies where a program has just found room for
+/// one of its own: far below the stack, one after the other. A wish: 0 is anywhere.
+fn own_place(len: usize) -> usize {
+    const FAR: usize = 1 << 40;
+    const WINDOW: usize = 1 << 38;
+    static FIRST: AtomicUsize = AtomicUsize::new(0);
+    static USED: AtomicUsize = AtomicUsize::new(0);
+    let mut first = FIRST.load(Relaxed);
+    if first == 0 {
+        let stack = &raw const len as usize;
+        first = stack.checked_sub(FAR).map_or(1, |at| at & !0xffff);
+        FIRST.store(first, Relaxed);
+    }
+    let before = USED.fetch_add(len.next_multiple_of(4096), Relaxed) % WINDOW;
+    first.saturating_sub(WINDOW - before)
+}
+
 /// Anonymous zeroed private memory that is never given back: the process's own tables.
 pub fn private_memory(len: usize) -> Result<*mut u8> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    call!(SYS_mmap, 0, len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+    call!(SYS_mmap, own_place(len), len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+}
+
+/// Anonymous zeroed memory that fork children share.
+pub(crate) fn shared_memory(len: usize) -> Result<*mut u8> {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    call!(SYS_mmap, own_place(len), len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+}
+
+/// `mmap(MAP_SHARED)` of the first `len` bytes, at an address; where it is.
+///
+/// # Safety
+/// With `MAP_FIXED` in `how`, nobody uses the memory that is replaced.
+pub(crate) unsafe fn map_at(
+    addr: usize,
+    len: usize,
+    prot: i32,
+    how: i32,
+    fd: &Fd,
+) -> Result<usize> {
+    call!(SYS_mmap, addr, len, prot, libc::MAP_SHARED | how, fd.0, 0)
+}
+
+/// Maps nothing to a free range, so that nobody else maps something there.
+pub(crate) fn keep_free(addr: usize, len: usize) -> Result<usize> {
+    let how =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    call!(SYS_mmap, addr, len, libc::PROT_NONE, how, usize::MAX, 0)
+}
+
+/// Bytes that are free on the file system of this path.
+pub(crate) fn free_bytes(path: &CStr) -> Result<u64> {
+    let mut st = MaybeUninit::<libc::statfs>::uninit();
+    call!(SYS_statfs, path.as_ptr(), st.as_mut_ptr())?;
+    // SAFETY: the kernel filled it.
+    let st = unsafe { st.assume_init() };
+    // A tmpfs without a limit says 0 of 0.
+    if st.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
+    Ok(st.f_bavail.saturating_mul(st.f_bsize as u64))
+}
+
+/// `RLIMIT_MEMLOCK`, in bytes.
+pub(crate) fn memlock_limit() -> u64 {
+    soft_limit(libc::RLIMIT_MEMLOCK).unwrap_or(0)
+}
+
+fn soft_limit(resource: libc::__rlimit_resource_t) -> Result<u64> {
+    let mut limit = [0u64; 2];
+    let none = core::ptr::null::<u64>();
+    call!(SYS_prlimit64, 0, resource, none, limit.as_mut_ptr())?;
+    Ok(limit[0])
 }
 
 /// `mmap(MAP_SHARED)` of the first `len` bytes.
@@ -412,7 +508,16 @@ pub(crate) fn map_shared(fd: &Fd, len: usize, writable: bool) -> Result<*mut u8>
     } else {
         libc::PROT_READ
     };
-    call!(SYS_mmap, 0, len, prot, libc::MAP_SHARED, fd.0, 0).map(|at| at as *mut u8)
+    call!(
+        SYS_mmap,
+        own_place(len),
+        len,
+        prot,
+        libc::MAP_SHARED,
+        fd.0,
+        0
+    )
+    .map(|at| at as *mut u8)
 }
 
 pub fn unmap(at: *mut u8, len: usize) {

@@ -44,6 +44,9 @@ pub struct Block {
     pub bell_index: AtomicU32,
     /// See `bell_in`.
     pub bell_generation: AtomicU32,
+    /// The number of the fork that this thread makes, or 0; in the child until it is known
+    /// (`engine::fork`).
+    pub forking: AtomicU32,
     /// 1: this thread sent a message since it last began to receive one.
     pub sent: AtomicU32,
     /// Not `Sync`, so that a reference never leaves its thread.

@@ -107,6 +107,7 @@ impl Messages for Engine {
                     units: 0,
                     most_units: u64::MAX,
                     fill: &|map| msg::fill(map, limits.msgmnb),
+                    beside: None,
                 })
             },
         })

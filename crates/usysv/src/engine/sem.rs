@@ -128,6 +128,7 @@ impl Semaphores for Engine {
                     most: limits.semmni,
                     units: u64::from(nsems),
                     most_units: limits.semmns,
+                    beside: None,
                     fill: &|map| sem::fill(map, nsems),
                 })
             },

@@ -465,7 +465,10 @@ fn killed_sleepers_leak_nothing() {
 /// Every point that the suite kills at.
 fn covered() -> Vec<&'static str> {
     let tables = [SEND, RECEIVE, HAND_OVER, FETCH, SET];
-    let tables = tables.iter().chain(crate::names::TABLES);
+    let tables = tables
+        .iter()
+        .chain(crate::names::TABLES)
+        .chain(crate::segments::TABLES);
     let names = tables.flat_map(|points| points.iter().map(|(name, _)| *name));
     let mut names: Vec<_> = names.chain(RECOVER).collect();
     names.sort_unstable();

@@ -1,0 +1,161 @@
+//! Shared memory.
+//!
+//! Visible behaviour is `ipc/shm.c`'s: attachments counted piece by piece as the kernel counts
+//! mappings, in every process's view right after attach, detach, fork, exec and death; a removed
+//! segment lives until its last attachment ends.
+//!
+//! A segment is two files: `shm/INDEX` (this module's: owner, times, records of attachments), and
+//! `shm/INDEX.data`, its bytes and nothing else, which programs map as they are. The first can be
+//! written by every class that may do anything with the segment, as even a reader counts itself;
+//! the second has the segment's own bits, so that who may only read cannot write by any path.
+//!
+//! Truth: the records that are held, and of those the ones whose process still has the attachment
+//! (`owner`). Whoever looks frees the records of the dead, in the dead one's name. A record is
+//! written before its state is stored, which is the commit; the stamps before that. What a killed
+//! process did not come to do is undone with its records, as it no longer has memory to attach.
+//! `IPC_SET` changes several words and has a journal.
+//!
+//! Each process knows its own attachments from a table in its private memory (`pieces`).
+//!
+//! Lock order: the process's table of pieces, then a segment; the name lock comes after either and
+//! never inside a segment's.
+
+mod ctl;
+pub(crate) mod huge;
+mod layout;
+pub(crate) mod owner;
+pub(crate) mod pieces;
+mod records;
+
+pub(crate) use ctl::Change;
+pub(crate) use layout::{FILE_LEN, fill};
+pub(crate) use records::Held;
+
+use crate::creds::Owned;
+use crate::errno::{Errno, Result};
+use crate::handle::Pin;
+use crate::lock::Left;
+use crate::map::Map;
+use crate::namespace::Namespace;
+use crate::object::{Kind, LIVE, index_of};
+use crate::sys::{self, Fd};
+use core::sync::atomic::Ordering::*;
+use layout::Header;
+use pieces::Pieces;
+
+/// Bytes of a page: the grain of attachments.
+pub(crate) const PAGE: usize = 4096;
+
+/// Bytes rounded up to pages. `None`: more than a number holds.
+pub(crate) fn whole_pages(size: usize) -> Option<usize> {
+    size.checked_add(PAGE - 1).map(|size| size & !(PAGE - 1))
+}
+
+/// A segment, locked. Unlocks itself.
+pub(crate) struct Locked<'a> {
+    map: Map,
+    h: &'a Header,
+    pin: &'a Pin<'a>,
+    ns: &'a Namespace,
+    /// This process's attachments, to know its own records by.
+    pieces: &'a Pieces,
+    id: i32,
+}
+
+/// Takes the lock of a pinned segment. EIDRM: it is gone.
+pub(crate) fn lock<'a>(
+    ns: &'a Namespace,
+    pieces: &'a Pieces,
+    pin: &'a Pin<'a>,
+) -> Result<Locked<'a>> {
+    let map = pin.map();
+    let h: &Header = map.at(0)?;
+    let left = h.object.lock.lock()?;
+    let mut segment = Locked {
+        map,
+        h,
+        pin,
+        ns,
+        pieces,
+        id: pin.id(),
+    };
+    if h.object.state.load(Relaxed) != LIVE {
+        return Err(Errno::EIDRM);
+    }
+    if h.object.id() != segment.id {
+        return Err(Errno::EIO);
+    }
+    if left == Left::Ruins {
+        segment.redo_set();
+    }
+    if h.backed.load(Relaxed) > layout::room(segment.map.len()) {
+        segment.remap()?;
+    }
+    let room = layout::room(segment.map.len());
+    if h.backed.load(Relaxed) > room || h.used.load(Relaxed) > h.backed.load(Relaxed) {
+        return Err(Errno::EIO);
+    }
+    Ok(segment)
+}
+
+impl Locked<'_> {
+    /// Maps what another process added to the file.
+    #[cold]
+    fn remap(&mut self) -> Result<()> {
+        let fd = self.open()?;
+        let len = sys::fstat(&fd)?.st_size as usize;
+        self.pin.remap(&fd, len)?;
+        self.map = self.pin.map();
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Fd> {
+        let path = self.ns.index_path(Kind::Shm, index_of(self.id))?;
+        sys::open(path.as_c(), libc::O_RDWR, 0)
+    }
+
+    /// The file of its bytes, and how many bytes of whole pages there are.
+    pub fn open_data(&self, writable: bool) -> Result<(Fd, usize)> {
+        let how = if writable {
+            libc::O_RDWR
+        } else {
+            libc::O_RDONLY
+        };
+        let path = self.ns.beside_path(Kind::Shm, index_of(self.id))?;
+        let fd = match sys::open(path.as_c(), how, 0) {
+            Err(Errno::ENOENT) => return Err(Errno::EIDRM),
+            other => other?,
+        };
+        let len = whole_pages(self.size()).ok_or(Errno::EIO)?;
+        let st = sys::fstat(&fd)?;
+        if st.st_mode & libc::S_IFMT != libc::S_IFREG || (st.st_size as u64) < len as u64 {
+            return Err(Errno::EIO);
+        }
+        Ok((fd, len))
+    }
+
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    pub fn size(&self) -> usize {
+        self.h.size.load(Relaxed) as usize
+    }
+
+    pub fn owned(&self) -> Owned {
+        self.h.object.owned()
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.h.object.lock.unlock();
+    }
+}
+
+/// Bytes of a segment's data that are really there.
+pub(crate) fn resident(ns: &Namespace, index: u32) -> u64 {
+    let path = ns.beside_path(Kind::Shm, index);
+    let st = path.and_then(|path| sys::lstat(path.as_c()));
+    st.map_or(0, |st| st.st_blocks as u64 * 512)
+}

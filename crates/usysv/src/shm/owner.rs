@@ -1,0 +1,97 @@
+//! Whether the process of a record still has its attachment.
+//!
+//! A process is its pid and its start time. Its death shows first in the bell of the thread that
+//! attached: while that is silent, nothing else is looked at. A bell that rings is the end of the
+//! process, of that thread only, or an exec, which keeps pid and start time: /proc tells the first,
+//! and the process's map the rest, where the segment's file is not any more after an exec. Where
+//! /proc does not let the caller look (another user's process), the attachment counts until the
+//! process ends.
+
+use crate::bell::{self, Bell};
+use crate::namespace::Namespace;
+use crate::path::{Digits, Path};
+use crate::sys;
+
+/// Whether the bell of a record rings, or there is none: then /proc has to tell.
+pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
+    ns.rings(Bell {
+        index: (bell >> 32) as u32,
+        generation: bell as u32,
+    })
+}
+
+/// No bell: it rings always.
+pub(crate) const NO_BELL: u64 = (Bell::NONE.index as u64) << 32;
+
+/// This thread's bell. Before any lock of ours is taken: see [`bell::mine`].
+pub(crate) fn bell(ns: &Namespace) -> u64 {
+    let bell = bell::mine(ns).unwrap_or(Bell::NONE);
+    u64::from(bell.index) << 32 | u64::from(bell.generation)
+}
+
+/// Whether a process has a file mapped at an address. In doubt, it has.
+pub(super) fn maps(pid: u32, inode: u64, addr: u64) -> bool {
+    if inode == 0 {
+        return true;
+    }
+    let pid = Digits::decimal(u64::from(pid));
+    let Ok(path) = Path::of(&[b"/proc/", pid.as_bytes(), b"/maps"]) else {
+        return true;
+    };
+    let Ok(fd) = sys::open(path.as_c(), libc::O_RDONLY, 0) else {
+        return true;
+    };
+    let mut buffer = [0u8; 4096];
+    let (mut at, mut kept, mut any) = (0u64, 0usize, false);
+    loop {
+        let Some(room) = buffer.get_mut(kept..) else {
+            return true;
+        };
+        match sys::read(&fd, room, at) {
+            // A process that is about to end, or an image that may not be looked at.
+            Ok(0) => return !any,
+            Err(_) => return true,
+            Ok(len) => {
+                any = true;
+                at += len as u64;
+                kept += len;
+            }
+        }
+        let text = buffer.get(..kept).unwrap_or(&[]);
+        let whole = text.iter().rposition(|&c| c == b'\n').map_or(0, |n| n + 1);
+        let lines = text.get(..whole).unwrap_or(&[]).split(|&c| c == b'\n');
+        for line in lines {
+            if line_is(line, inode, addr) {
+                return true;
+            }
+        }
+        buffer.copy_within(whole..kept, 0);
+        kept -= whole;
+        if kept == buffer.len() {
+            return true;
+        }
+    }
+}
+
+/// `start-end perms offset dev inode path`
+fn line_is(line: &[u8], inode: u64, addr: u64) -> bool {
+    let mut words = line.split(|&c| c == b' ').filter(|w| !w.is_empty());
+    let Some(range) = words.next() else {
+        return false;
+    };
+    let mut ends = range.split(|&c| c == b'-').map(hex);
+    let (Some(start), Some(end)) = (ends.next(), ends.next()) else {
+        return false;
+    };
+    (start..end).contains(&addr) && words.nth(3).is_some_and(|word| number(word) == inode)
+}
+
+fn hex(text: &[u8]) -> u64 {
+    text.iter().fold(0, |n, &c| {
+        n << 4 | u64::from(char::from(c).to_digit(16).unwrap_or(0))
+    })
+}
+
+fn number(text: &[u8]) -> u64 {
+    crate::path::parse_decimal(text).unwrap_or(0)
+}

@@ -1,0 +1,75 @@
+//! `Segment`, `Attached` and `PosixShm`, on both back ends where both have them.
+
+use std::sync::atomic::Ordering::SeqCst;
+use usysv::{Backend, Engine, Errno, Key, Namespace, PosixShm, Segment};
+
+fn engine() -> Engine {
+    Engine::new(Namespace::create_private(None).expect("a namespace")).expect("an engine")
+}
+
+fn bytes_are_copied_within_bounds(backend: &dyn Backend) {
+    let segment = Segment::create(backend, Key(0), 5000, 0o600).expect("create");
+    let one = segment.attach().expect("attach");
+    let two = segment.attach_read_only().expect("attach");
+    assert_eq!((one.len(), two.len()), (5000, 5000));
+    let text: Vec<u8> = (0..100).collect();
+    for offset in [0, 1, 7, 8, 4900] {
+        one.write(offset, &text).expect("write");
+        let mut seen = [0; 100];
+        two.read(offset, &mut seen).expect("read");
+        assert_eq!(&seen[..], &text[..], "at {offset}");
+    }
+    assert_eq!(one.write(4901, &text), Err(Errno::EINVAL));
+    assert_eq!(one.read(usize::MAX, &mut [0; 2]), Err(Errno::EINVAL));
+    assert_eq!(two.write(0, b"x"), Err(Errno::EACCES));
+    let word = one.atomic_u32(16).expect("a word");
+    word.store(77, SeqCst);
+    let mut seen = [0; 4];
+    two.read(16, &mut seen).expect("read");
+    assert_eq!(u32::from_ne_bytes(seen), 77);
+    assert_eq!(one.atomic_u64(12).err(), Some(Errno::EINVAL));
+    assert_eq!(one.atomic_u64(4996).err(), Some(Errno::EINVAL));
+    assert_eq!(two.atomic_u32(0).err(), Some(Errno::EACCES));
+    assert_eq!(segment.stat().expect("stat").shm_nattch, 2);
+    drop(two);
+    segment.remove().expect("remove");
+    assert_eq!(segment.stat().expect("stat").shm_nattch, 1);
+    drop(one);
+    assert_eq!(segment.stat().err(), Some(Errno::EINVAL));
+}
+
+#[test]
+fn bytes_are_copied_within_bounds_by_the_engine() {
+    let engine = engine();
+    bytes_are_copied_within_bounds(&engine);
+    engine.namespace().destroy().expect("destroy");
+}
+
+#[test]
+fn bytes_are_copied_within_bounds_by_the_kernel() {
+    // SAFETY: this thread gets a namespace of its own, where the kernel allows that.
+    if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0 {
+        eprintln!("skipped: no new IPC namespace for this user");
+        return;
+    }
+    bytes_are_copied_within_bounds(&usysv::Kernel);
+}
+
+#[test]
+fn posix_memory_is_a_name_in_the_namespace() {
+    let engine = engine();
+    let ns = engine.namespace();
+    let made = libc::O_RDWR | libc::O_CREAT;
+    let memory = PosixShm::open(ns, c"/buffer", made, 0o600).expect("shm_open");
+    memory.set_len(4096).expect("set_len");
+    assert!(PosixShm::open(ns, c"buffer", libc::O_RDONLY, 0).is_ok());
+    let again = PosixShm::open(ns, c"/buffer", made | libc::O_EXCL, 0o600);
+    assert_eq!(again.err(), Some(Errno::EEXIST));
+    let odd = PosixShm::open(ns, c"/a/b", made, 0o600);
+    assert_eq!(odd.err(), Some(Errno::EINVAL));
+    assert_eq!(PosixShm::unlink(ns, c"/buffer"), Ok(()));
+    assert_eq!(PosixShm::unlink(ns, c"/buffer"), Err(Errno::ENOENT));
+    assert!(memory.descriptor() >= 0);
+    drop(memory);
+    ns.destroy().expect("destroy");
+}
