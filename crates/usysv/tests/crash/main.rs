@@ -1,7 +1,7 @@
 //! The crash suite: kills processes inside the engine and looks at what they leave.
 //!
 //! `points` kills each operation at each named point that lies on it, `names` does so for making
-//! and removing queues, `segments` for shared memory, `random` kills producers and consumers anywhere. After each kill either
+//! and removing queues, `segments` for shared memory, `sets` for semaphores, `random` kills producers and consumers anywhere. After each kill either
 //! nothing of the operation happened or all of it did, and the queue goes on working.
 //!
 //! The points exist in debug builds only; a release build runs `random` alone, and says so.
@@ -15,6 +15,8 @@ mod random;
 mod rig;
 #[cfg(debug_assertions)]
 mod segments;
+#[cfg(debug_assertions)]
+mod sets;
 
 #[cfg(not(debug_assertions))]
 #[test]

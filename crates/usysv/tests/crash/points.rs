@@ -468,7 +468,8 @@ fn covered() -> Vec<&'static str> {
     let tables = tables
         .iter()
         .chain(crate::names::TABLES)
-        .chain(crate::segments::TABLES);
+        .chain(crate::segments::TABLES)
+        .chain(crate::sets::TABLES);
     let names = tables.flat_map(|points| points.iter().map(|(name, _)| *name));
     let mut names: Vec<_> = names.chain(RECOVER).collect();
     names.sort_unstable();

@@ -1,0 +1,216 @@
+//! Kills inside of semaphore calls: an array of operations, `SETALL`, `IPC_SET`, removal, undo, and
+//! waiting. Afterwards all of it happened or nothing, and what a killed process had to be undone is.
+
+use crate::points::Happened::{No, Yes};
+use crate::points::Points;
+use crate::rig::*;
+use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO, Sembuf};
+use usysv::{Engine, Errno, SemField, Semaphores};
+
+const PERFORM: Points = &[
+    ("sem.op.before_commit", No),
+    ("sem.op.after_commit", Yes),
+    ("sem.op.applied", Yes),
+];
+/// Whatever happened, the death undoes it.
+const WITH_UNDO: Points = &[
+    ("sem.row.backed", No),
+    ("sem.row.used", No),
+    ("sem.op.before_commit", No),
+    ("sem.op.after_commit", No),
+    ("sem.op.applied", No),
+];
+const PUT: Points = &[
+    ("sem.put.before_commit", No),
+    ("sem.put.after_commit", Yes),
+    ("sem.put.applied", Yes),
+];
+const SET: Points = &[("sem.set.before_commit", No), ("sem.set.after_commit", Yes)];
+const REMOVE: Points = &[
+    ("sem.remove.before_commit", No),
+    ("sem.remove.after_commit", Yes),
+];
+const UNDO: Points = &[
+    ("sem.undo.before_commit", Yes),
+    ("sem.undo.after_commit", Yes),
+    ("sem.undo.applied", Yes),
+];
+const WAIT: Points = &[
+    ("sem.slots.backed", No),
+    ("sem.wait.filled", No),
+    ("sem.wait.lined_up", No),
+];
+const RECOVER: Points = &[("sem.recover.applied", Yes), ("sem.recover.rebuilt", Yes)];
+pub const TABLES: &[Points] = &[PERFORM, WITH_UNDO, PUT, SET, REMOVE, UNDO, WAIT, RECOVER];
+
+fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
+    Sembuf {
+        sem_num,
+        sem_op,
+        sem_flg: flags as i16,
+    }
+}
+
+fn make(engine: &Engine) -> i32 {
+    let semid = engine.semget(IPC_PRIVATE, 2, 0o600).expect("semget");
+    engine.sem_put_all(semid, &[5, 5]).expect("SETALL");
+    semid
+}
+
+fn values(engine: &Engine, semid: i32) -> [u16; 2] {
+    let mut values = [0; 2];
+    call(|| engine.sem_get_all(semid, &mut values)).expect("GETALL");
+    values
+}
+
+/// The set has these values, nobody waits, and it works.
+fn check(engine: &Engine, semid: i32, what: &str, expected: [u16; 2]) {
+    survivor(what, || {
+        assert_eq!(values(engine, semid), expected);
+        for num in 0..2 {
+            for field in [SemField::Ncnt, SemField::Zcnt] {
+                assert_eq!(engine.sem_get(semid, num, field), Ok(0));
+            }
+        }
+        let both = [op(0, 1, IPC_NOWAIT), op(1, 1, IPC_NOWAIT)];
+        engine.semop(semid, &both, None).expect("semop");
+        let back = [op(0, -1, SEM_UNDO), op(1, -1, SEM_UNDO)];
+        engine.semop(semid, &back, None).expect("semop");
+        let sum = [op(0, 1, SEM_UNDO), op(1, 1, SEM_UNDO)];
+        engine.semop(semid, &sum, None).expect("semop");
+        engine.sem_put_all(semid, &expected).expect("SETALL");
+    });
+}
+
+/// Kills `f` at each point, also a recovery after it, and expects `after` where it happened.
+fn each(points: Points, after: [u16; 2], f: impl Fn(&Engine, i32)) {
+    let world = World::new();
+    let engine = &world.0;
+    for (point, happened) in points {
+        for deaths in [&[][..], &["sem.recover.applied"], &["sem.recover.rebuilt"]] {
+            let semid = make(engine);
+            killed_at(point, || f(engine, semid));
+            for death in deaths {
+                killed_at(death, || {
+                    let _ = engine.sem_get(semid, 0, SemField::Value);
+                });
+            }
+            let expected = if *happened == Yes { after } else { [5, 5] };
+            check(
+                engine,
+                semid,
+                &format!("{point}, then {deaths:?}"),
+                expected,
+            );
+            engine.sem_remove(semid).expect("IPC_RMID");
+        }
+    }
+}
+
+#[test]
+fn an_array_happens_whole_or_not_at_all() {
+    each(PERFORM, [3, 8], |engine, semid| {
+        let _ = engine.semop(semid, &[op(0, -2, 0), op(1, 3, 0)], None);
+    });
+}
+
+#[test]
+fn one_operation_happens_or_not() {
+    each(PERFORM, [3, 5], |engine, semid| {
+        let _ = engine.semop(semid, &[op(0, -2, 0)], None);
+    });
+}
+
+#[test]
+fn what_a_killed_process_did_with_undo_is_undone() {
+    let world = World::new();
+    let engine = &world.0;
+    for (point, _) in WITH_UNDO {
+        let semid = make(engine);
+        killed_at(point, || {
+            let array = [op(0, -2, SEM_UNDO), op(1, 3, SEM_UNDO)];
+            let _ = engine.semop(semid, &array, None);
+        });
+        check(engine, semid, point, [5, 5]);
+        engine.sem_remove(semid).expect("IPC_RMID");
+    }
+}
+
+#[test]
+fn values_are_set_all_or_none() {
+    each(PUT, [7, 9], |engine, semid| {
+        let _ = engine.sem_put_all(semid, &[7, 9]);
+    });
+}
+
+#[test]
+fn ownership_changes_or_not() {
+    let world = World::new();
+    let engine = &world.0;
+    for (point, happened) in SET {
+        let semid = make(engine);
+        let mut ds = engine.sem_stat(semid).expect("IPC_STAT");
+        ds.sem_perm.mode = 0o640;
+        killed_at(point, || {
+            let _ = engine.sem_set(semid, &ds);
+        });
+        let mode = engine.sem_stat(semid).expect("IPC_STAT").sem_perm.mode;
+        assert_eq!(
+            mode,
+            if *happened == Yes { 0o640 } else { 0o600 },
+            "{point}"
+        );
+        check(engine, semid, point, [5, 5]);
+        engine.sem_remove(semid).expect("IPC_RMID");
+    }
+}
+
+#[test]
+fn a_set_is_removed_or_not() {
+    let world = World::new();
+    let engine = &world.0;
+    for (point, happened) in REMOVE {
+        let semid = make(engine);
+        killed_at(point, || {
+            let _ = engine.sem_remove(semid);
+        });
+        let gone = engine.sem_stat(semid).err() == Some(Errno::EINVAL);
+        assert_eq!(gone, *happened == Yes, "{point}");
+        if !gone {
+            check(engine, semid, point, [5, 5]);
+        }
+    }
+}
+
+#[test]
+fn undo_is_applied_once_whoever_is_killed_over_it() {
+    let world = World::new();
+    let engine = &world.0;
+    for (point, _) in UNDO {
+        let semid = make(engine);
+        let taker = Child::fork(|| {
+            let array = [op(0, -2, SEM_UNDO), op(1, 3, SEM_UNDO)];
+            engine.semop(semid, &array, None).expect("semop");
+        });
+        assert_eq!(taker.wait(), End::Exit(0));
+        killed_at(point, || {
+            let _ = engine.sem_get(semid, 0, SemField::Value);
+        });
+        check(engine, semid, point, [5, 5]);
+        engine.sem_remove(semid).expect("IPC_RMID");
+    }
+}
+
+#[test]
+fn a_waiter_that_is_killed_leaves_no_place_in_line() {
+    let world = World::new();
+    let engine = &world.0;
+    for (point, _) in WAIT {
+        let semid = make(engine);
+        killed_at(point, || {
+            let _ = engine.semop(semid, &[op(0, -9, 0)], None);
+        });
+        check(engine, semid, point, [5, 5]);
+        engine.sem_remove(semid).expect("IPC_RMID");
+    }
+}
