@@ -8,7 +8,7 @@ lib=$(realpath -e "${1:?usage: run.sh LIBUSYSV.SO}") || exit 2
 cc=${CC:-cc}
 tmp=$(mktemp -d) || exit 2
 # Not the user's own: another version may have made that.
-export USYSV_NS=$tmp/ns
+export USYSV_NS="$tmp/ns"
 trap 'rm -rf "$tmp"' EXIT
 failed=0
 
