@@ -61,7 +61,7 @@ pub enum SemField {
     Zcnt,
 }
 
-/// The semaphore calls.
+/// The semaphore calls. [`SemaphoreSet`](crate::SemaphoreSet) is the typed face of this.
 pub trait Semaphores {
     /// `semget(key, nsems, semflg)`: the id of the set with this key, created if the flags say so.
     fn semget(&self, key: i32, nsems: i32, semflg: i32) -> Result<i32>;

@@ -33,6 +33,7 @@ mod queue;
 mod registry;
 mod segment;
 mod sem;
+mod set;
 mod shm;
 mod sleeping;
 #[doc(hidden)]
@@ -56,5 +57,6 @@ pub use posix::PosixShm;
 pub use queue::{Message, Queue, Select};
 pub use segment::{Attached, Segment};
 pub use sem::{SemUndo, SemWaiter};
+pub use set::{Guard, Op, SemaphoreSet};
 #[doc(hidden)]
 pub use sleeping::interrupted;
