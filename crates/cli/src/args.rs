@@ -1,15 +1,17 @@
 //! The command line: every flag's name, help, man page entry and completion come from here.
 
 use crate::key;
+use crate::sem;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use usysv::Key;
+use std::time::Duration;
+use usysv::{Key, Op};
 
 /// System V IPC in user space: run unmodified programs on it, and see inside.
 ///
-/// Programs that use System V message queues run under `usysv run` without change: their queues
-/// then live in the files of a namespace directory, not in the kernel. The other commands show,
-/// fill and empty those queues. `usysv` called by the name `ipcs`, `ipcrm` or `ipcmk` (a link)
+/// Programs that use System V IPC run under `usysv run` without change: their message queues,
+/// semaphores and shared memory then live in the files of a namespace directory, not in the kernel.
+/// The other commands show and change them. `usysv` called by the name `ipcs`, `ipcrm` or `ipcmk` (a link)
 /// acts as that command.
 #[derive(Debug, Parser)]
 #[command(
@@ -27,13 +29,13 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Where the queues are.
+/// Where the objects are.
 #[derive(Clone, Debug, Args)]
 pub struct Place {
     /// The namespace, by name or absolute path [default: $USYSV_NS, else this machine's or user's]
     #[arg(long, value_name = "NAME|PATH", global = true)]
     pub ns: Option<OsString>,
-    /// Work on the kernel's own queues (ipcs, ipcrm, ipcmk, send, recv, peek, limits)
+    /// Work on the kernel's own objects (ipcs, ipcrm, ipcmk, send, recv, peek, sem, limits)
     #[arg(long, global = true, conflicts_with = "ns")]
     pub kernel: bool,
 }
@@ -45,7 +47,8 @@ Examples:
   usysv ipcs -q                       list the queues
   usysv send --key 42 --create hi     put a message into a queue
   usysv recv --key 42                 take it out again
-  usysv --kernel ipcs                 the same tools on the kernel's queues
+  usysv sem get --key 42              show semaphores, who waits, and who holds what
+  usysv --kernel ipcs                 the same tools on the kernel's objects
 
 Exit status: 0 on success, 1 on error, 2 on wrong usage, 3 when --nowait would have waited;
 'usysv run' ends as its command does (125, 126, 127: see 'usysv run --help').";
@@ -56,6 +59,8 @@ pub enum Command {
     Send(Send),
     Recv(Recv),
     Peek(Peek),
+    #[command(subcommand)]
+    Sem(Sem),
     Limits(Limits),
     /// Show what exists: util-linux's ipcs on a namespace
     ///
@@ -92,6 +97,9 @@ impl Command {
             Command::Send(_) => "send",
             Command::Recv(_) => "recv",
             Command::Peek(_) => "peek",
+            Command::Sem(Sem::Get(_)) => "sem get",
+            Command::Sem(Sem::Set(_)) => "sem set",
+            Command::Sem(Sem::Op(_)) => "sem op",
             Command::Limits(_) => "limits",
             Command::Ipcs(_) => "ipcs",
             Command::Ipcrm(_) => "ipcrm",
@@ -248,6 +256,95 @@ pub struct Peek {
     pub json: bool,
 }
 
+/// Show, set and operate on semaphores
+#[derive(Debug, Subcommand)]
+pub enum Sem {
+    Get(SemGet),
+    Set(SemPut),
+    Op(SemOp),
+}
+
+/// A semaphore set.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SemSet {
+    /// The set with this key (decimal, 0x hexadecimal, 0 octal)
+    #[arg(long, short, value_parser = key::parse, allow_hyphen_values = true)]
+    pub key: Option<Key>,
+    /// The set with this id
+    #[arg(long, short)]
+    pub id: Option<i32>,
+}
+
+/// Show a set's semaphores, who waits for what, and whose operations are to be undone
+///
+/// A line for each semaphore: its value, the process that changed it last, how many wait for it to
+/// grow and to be zero. Then, in a namespace, who waits, since when, the operation that holds them
+/// up and how many they want to perform at once; and what is done when which process ends
+/// (SEM_UNDO). The kernel does not tell those two.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usysv sem get --key 42
+  usysv sem get --id 3 0          semaphore 0 only")]
+pub struct SemGet {
+    #[command(flatten)]
+    pub set: SemSet,
+    /// Only this semaphore
+    pub num: Option<u16>,
+}
+
+/// Set semaphores' values, whatever they are
+///
+/// Whoever waits for such a value goes on. What is to be undone for these semaphores is forgotten.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usysv sem set --key 42 0=1 3=0
+  usysv sem set --key 42 --all 1,0,0,0")]
+pub struct SemPut {
+    #[command(flatten)]
+    pub set: SemSet,
+    /// One value for each semaphore of the set, all at once
+    #[arg(
+        long,
+        value_name = "VALUES",
+        value_delimiter = ',',
+        conflicts_with = "settings"
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(..=32767))]
+    pub all: Vec<u16>,
+    /// A semaphore's number and its new value (0..32767), one after the other
+    #[arg(value_name = "NUM=VALUE", value_parser = sem::setting, required_unless_present = "all")]
+    pub settings: Vec<sem::Setting>,
+}
+
+/// Perform operations on a set, all at once or none, and wait until that can be done
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usysv sem op --key 42 0:-1                  take one from semaphore 0
+  usysv sem op --key 42 0:0 0:+1 --nowait     take a lock that is 0 when it is free
+  usysv sem op --key 42 1:-5 --timeout 2.5
+
+Exit status: 0 when it was done; 3 when --nowait or --timeout ended the wait.")]
+pub struct SemOp {
+    #[command(flatten)]
+    pub set: SemSet,
+    /// Undo it when this command ends, which is at once (SEM_UNDO): to see whether it can be done
+    #[arg(long)]
+    pub undo: bool,
+    /// Fail at once (exit status 3) where it would have to wait
+    #[arg(long, short)]
+    pub nowait: bool,
+    /// Give up (exit status 3) after this time
+    #[arg(long, short, value_name = "SECONDS", value_parser = sem::timeout)]
+    pub timeout: Option<Duration>,
+    /// A semaphore's number and what is done: +N adds, -N takes, 0 waits for zero
+    #[arg(value_name = "NUM:OP", value_parser = sem::operation, required = true)]
+    pub ops: Vec<Op>,
+}
+
 /// Show or set the limits
 ///
 /// Without arguments, shows them. The namespace's owner may set them (with --kernel: root).
@@ -255,9 +352,11 @@ pub struct Peek {
 #[command(after_help = "\
 Examples:
   usysv limits
-  usysv limits msgmnb=1048576 msgmax=65536")]
+  usysv limits msgmnb=1048576 msgmax=65536
+  usysv limits semmsl=64000 shmmax=68719476736")]
 pub struct Limits {
-    /// msgmni (0..32768), msgmax or msgmnb (0..2147483647), and the new value
+    /// msgmni, semmni, shmmni (0..32768), msgmax, msgmnb, semmsl, semmns, semopm (0..2147483647),
+    /// shmmax or shmall (64 bits), and the new value
     #[arg(value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }

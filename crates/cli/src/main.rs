@@ -14,6 +14,7 @@ mod limits;
 mod manual;
 mod queue;
 mod run;
+mod sem;
 mod sys;
 mod world;
 
@@ -79,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Send(args) => queue::send(&World::open(&choice(place))?, &args),
         Command::Recv(args) => queue::recv(&World::open(&choice(place))?, &args),
         Command::Peek(args) => queue::peek(&World::open(&choice(place))?, &args),
+        Command::Sem(args) => sem::sem(&World::open(&choice(place))?, &args),
         Command::Limits(args) => limits::limits(&World::open(&choice(place))?, &args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),

@@ -21,24 +21,36 @@ fn render(page: &mut Vec<u8>) -> std::io::Result<()> {
     whole.render_description_section(page)?;
     whole.render_options_section(page)?;
     for subcommand in command.get_subcommands().filter(|c| !c.is_hide_set()) {
-        render_subcommand(page, subcommand)?;
+        render_subcommand(page, subcommand, "USYSV")?;
     }
     whole.render_extra_section(page)?;
     whole.render_version_section(page)
 }
 
-/// A section that is named after the subcommand; its own headings become smaller ones.
-fn render_subcommand(page: &mut Vec<u8>, command: &clap::Command) -> std::io::Result<()> {
-    let name = command.get_name().to_uppercase();
+/// A section that is named after the subcommand; its own headings become smaller ones. Its own
+/// subcommands' sections follow.
+fn render_subcommand(
+    page: &mut Vec<u8>,
+    command: &clap::Command,
+    above: &str,
+) -> std::io::Result<()> {
+    let name = format!("{above} {}", command.get_name().to_uppercase());
     let man = clap_mangen::Man::new(command.clone());
     let mut section = Vec::new();
     man.render_synopsis_section(&mut section)?;
     man.render_description_section(&mut section)?;
     man.render_options_section(&mut section)?;
     man.render_extra_section(&mut section)?;
-    page.extend_from_slice(format!(".SH \"USYSV {name}\"\n").as_bytes());
+    page.extend_from_slice(format!(".SH \"{name}\"\n").as_bytes());
     let section = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
     page.extend_from_slice(section.as_bytes());
+    // clap's `help` has a copy of every subcommand.
+    let below = command.get_subcommands();
+    for subcommand in below.filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        if command.get_name() != "help" {
+            render_subcommand(page, subcommand, &name)?;
+        }
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::sys;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{Read, Write};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use usysv::abi::MsqidDs;
 use usysv::{Backend, Engine, Errno, Fault, Kernel, Namespace};
@@ -19,12 +20,28 @@ pub enum Choice {
 
 /// An open namespace, or the kernel.
 pub struct World {
-    backend: Box<dyn Backend>,
+    backend: Side,
     name: String,
     /// How the user calls a command on this world again.
     command: String,
     /// The namespace's path; the kernel has none.
     path: Option<CString>,
+}
+
+enum Side {
+    Kernel(Kernel),
+    Engine(Box<Engine>),
+}
+
+impl Deref for Side {
+    type Target = dyn Backend;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Side::Kernel(kernel) => kernel,
+            Side::Engine(engine) => &**engine,
+        }
+    }
 }
 
 /// A queue's id and status.
@@ -35,7 +52,7 @@ impl World {
     pub fn open(choice: &Choice) -> Result<World, Failure> {
         match choice {
             Choice::Kernel => Ok(World {
-                backend: Box::new(Kernel),
+                backend: Side::Kernel(Kernel),
                 name: "the kernel".to_owned(),
                 command: "usysv --kernel".to_owned(),
                 path: None,
@@ -53,7 +70,7 @@ impl World {
         let name = format!("namespace {}", path.to_string_lossy());
         let engine = Engine::new(namespace).map_err(|fault| explain(&name, &fault))?;
         Ok(World {
-            backend: Box::new(engine),
+            backend: Side::Engine(Box::new(engine)),
             name,
             command,
             path: Some(path),
@@ -63,6 +80,14 @@ impl World {
     /// The calls.
     pub fn backend(&self) -> &dyn Backend {
         &*self.backend
+    }
+
+    /// What only a namespace can be asked; the kernel has none.
+    pub fn engine(&self) -> Option<&Engine> {
+        match &self.backend {
+            Side::Kernel(_) => None,
+            Side::Engine(engine) => Some(engine),
+        }
     }
 
     /// Whether this is the kernel.
@@ -109,7 +134,7 @@ impl World {
         self.is_kernel() && kernel_table(kind).is_ok_and(|table| table.lines().count() > 1)
     }
 
-    /// Sets one limit: `msgmni`, `msgmax` or `msgmnb`.
+    /// Sets one limit by its name, such as `msgmax` or `semopm`.
     pub fn set_limit(&self, name: &str, value: u64) -> Result<(), Failure> {
         let Some(path) = &self.path else {
             return set_kernel_limit(name, value);
@@ -120,18 +145,41 @@ impl World {
     }
 }
 
+/// The limits of semaphores share a file, in this order.
+const KERNEL_SEM: [&str; 4] = ["semmsl", "semmns", "semopm", "semmni"];
+
 fn set_kernel_limit(name: &str, value: u64) -> Result<(), Failure> {
-    let path = format!("/proc/sys/kernel/{name}");
-    sys::open_kernel_file(&path, libc::O_WRONLY)
-        .and_then(|mut file| file.write_all(value.to_string().as_bytes()))
+    let place = KERNEL_SEM.iter().position(|limit| *limit == name);
+    let path = match place {
+        Some(_) => "/proc/sys/kernel/sem".to_owned(),
+        None => format!("/proc/sys/kernel/{name}"),
+    };
+    let text = match place {
+        Some(place) => kernel_text(&path).map(|old| with_number(&old, place, value)),
+        None => Ok(value.to_string()),
+    };
+    text.and_then(|text| sys::open_kernel_file(&path, libc::O_WRONLY)?.write_all(text.as_bytes()))
         .map_err(|e| Failure::io(&path, &e))
 }
 
+/// A line of numbers with another one in this place.
+fn with_number(line: &str, place: usize, value: u64) -> String {
+    let numbers = line.split_whitespace().enumerate();
+    let numbers = numbers.map(|(i, old)| match i == place {
+        true => value.to_string(),
+        false => old.to_owned(),
+    });
+    numbers.collect::<Vec<_>>().join("\t")
+}
+
+fn kernel_text(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    sys::open_kernel_file(path, libc::O_RDONLY)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn kernel_table(kind: &str) -> std::io::Result<String> {
-    let mut table = String::new();
-    let path = format!("/proc/sysvipc/{kind}");
-    sys::open_kernel_file(&path, libc::O_RDONLY)?.read_to_string(&mut table)?;
-    Ok(table)
+    kernel_text(&format!("/proc/sysvipc/{kind}"))
 }
 
 /// The absolute path of the chosen namespace, for a program's environment; made when missing.
