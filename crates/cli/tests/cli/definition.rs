@@ -15,9 +15,12 @@ fn completions_know_every_subcommand() {
     for shell in ["bash", "zsh", "fish"] {
         let script = ran(&["completions", shell]).out;
         for command in [
-            "run", "ipcs", "ipcrm", "ipcmk", "send", "recv", "peek", "limits",
+            "run", "ipcs", "ipcrm", "ipcmk", "send", "recv", "peek", "sem", "limits",
         ] {
             assert!(script.contains(command), "{shell}: {command}");
+        }
+        for option in ["undo", "timeout"] {
+            assert!(script.contains(option), "{shell}: sem op --{option}");
         }
     }
 }
@@ -26,8 +29,16 @@ fn completions_know_every_subcommand() {
 fn help_has_examples() {
     let help = ran(&["--help"]);
     assert!(help.out.contains("usysv run -- ./server"), "{help:?}");
-    for command in ["run", "send", "recv", "limits"] {
-        let help = ran(&[command, "--help"]);
-        assert!(help.out.contains("Examples:"), "{command}: {help:?}");
+    for command in [
+        &["run"][..],
+        &["send"],
+        &["recv"],
+        &["limits"],
+        &["sem", "get"],
+        &["sem", "set"],
+        &["sem", "op"],
+    ] {
+        let help = ran(&[command, &["--help"]].concat());
+        assert!(help.out.contains("Examples:"), "{command:?}: {help:?}");
     }
 }

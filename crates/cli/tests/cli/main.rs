@@ -6,4 +6,5 @@ mod messages;
 mod namespace;
 mod program;
 mod run;
+mod semaphores;
 mod signals;

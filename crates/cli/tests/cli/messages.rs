@@ -128,12 +128,22 @@ fn the_key_of_failed_ftoks_is_warned_about() {
 #[test]
 fn limits_are_shown_and_set() {
     prints(
-        "k limits msgmni=7 msgmax=100 msgmnb=200; k limits",
-        "name            value  unit    meaning\n\
-         msgmni              7  queues  most message queues\n\
-         msgmax            100  bytes   longest message\n\
-         msgmnb            200  bytes   most bytes, and most messages, in a new queue (its \
-         msg_qbytes)\n",
+        "k limits msgmni=7 msgmax=100 msgmnb=200 semmni=3 semmsl=18 semmns=19 semopm=20\n\
+         k limits shmmni=8 shmmax=18446744073709551615 shmall=18446744073692774399; k limits\n\
+         cat /proc/sys/kernel/sem",
+        "name                  value  unit     meaning\n\
+         msgmni                    7  queues   most message queues\n\
+         msgmax                  100  bytes    longest message\n\
+         msgmnb                  200  bytes    most bytes, and most messages, in a new queue (its \
+         msg_qbytes)\n\
+         semmni                    3  sets     most semaphore sets\n\
+         semmsl                   18  sems     most semaphores in a new set\n\
+         semmns                   19  sems     most semaphores in all sets\n\
+         semopm                   20  ops      most operations in a semop\n\
+         shmmni                    8  segments most shared memory segments\n\
+         shmmax 18446744073709551615  bytes    largest new segment\n\
+         shmall 18446744073692774399  pages    most memory in all segments\n\
+         18\t19\t20\t3\n",
     );
 }
 
@@ -152,10 +162,19 @@ fn limits_out_of_range_are_refused_before_any_is_set() {
             ["msgmax=1", "msgmax=-1"],
             "msgmax=-1: the value must be in 0..2147483647",
         ),
+        (
+            ["shmmax=1", "semmni=32769"],
+            "semmni=32769: the value must be in 0..32768",
+        ),
+        (
+            ["shmmax=1", "shmall=18446744073709551616"],
+            "shmall=18446744073709551616: the value must be in 0..18446744073709551615",
+        ),
         (["msgmax=1", "msgmax"], "msgmax: expected NAME=VALUE"),
         (
             ["msgmax=1", "x=1"],
-            "x=1: no such limit; there are msgmni, msgmax and msgmnb",
+            "x=1: no such limit; there are msgmni, msgmax, msgmnb, semmni, semmsl, semmns, semopm, \
+             shmmni, shmmax, shmall",
         ),
     ] {
         let ran = ran(&["--kernel", "limits", settings[0], settings[1]]);

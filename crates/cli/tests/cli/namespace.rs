@@ -47,20 +47,34 @@ fn the_classic_tools_work_on_it() {
 
 #[test]
 fn its_owner_sets_its_limits() {
-    let ran =
-        private("u limits msgmax=5 msgmnb=10 msgmni=1; u limits; u send --key 1 --create 123456");
+    let ran = private(
+        "u limits msgmax=5 msgmnb=10 msgmni=1 semmsl=20 semmns=30 semopm=4 semmni=2 \
+         shmmax=18446744073709551615 shmall=9 shmmni=3\n\
+         u limits; cat /proc/sys/kernel/sem; u send --key 1 --create 123456",
+    );
     let values: Vec<_> = ran
         .out
         .lines()
         .skip(1)
-        .map(|line| line[..21].trim_end())
+        .map(|line| {
+            let words: Vec<_> = line.split_whitespace().take(2).collect();
+            words.join(" ")
+        })
         .collect();
     assert_eq!(
         values,
         [
-            "msgmni              1",
-            "msgmax              5",
-            "msgmnb             10"
+            "msgmni 1",
+            "msgmax 5",
+            "msgmnb 10",
+            "semmni 2",
+            "semmsl 20",
+            "semmns 30",
+            "semopm 4",
+            "shmmni 3",
+            "shmmax 18446744073709551615",
+            "shmall 9",
+            "20 30",
         ]
     );
     assert!(
