@@ -126,7 +126,8 @@ pub(super) struct Slot {
     /// Undo row, or NIL; which operation holds it up.
     pub row: AtomicU32,
     pub blocking: AtomicU32,
-    /// 1 while it sleeps so long that somebody else has to look after it.
+    /// While it sleeps so long that somebody else has to look after it: the slot of the watch whose
+    /// bell it listens to, plus one; else 0.
     pub deep: AtomicU32,
     /// Since when it waits, in seconds since the epoch.
     pub since: AtomicU32,

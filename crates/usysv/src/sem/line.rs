@@ -39,7 +39,7 @@ impl Locked<'_> {
     }
 
     fn alters(&self, index: u32) -> Result<bool> {
-        for i in 0..self.p.slot(index)?.nops.load(Relaxed) {
+        for i in 0..self.count(Ops::Of(index))? {
             if self.op_of(index, i)?.sem_op != 0 {
                 return Ok(true);
             }
@@ -268,6 +268,10 @@ impl Locked<'_> {
     /// ended otherwise.
     fn serve(&mut self, index: u32) -> Result<Option<bool>> {
         let slot = self.p.slot(index)?;
+        // A line that leads back to who was served would have no end.
+        if slot.state.load(Relaxed) != WAITS || slot.news.load(Relaxed) != 0 {
+            return Err(Errno::EIO);
+        }
         let row = slot.row.load(Relaxed);
         let outcome = self.attempt(Ops::Of(index), row)?;
         if let Outcome::Blocks(blocking) = outcome {

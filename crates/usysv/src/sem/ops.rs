@@ -1,7 +1,7 @@
 //! `semop`: trying an array of operations, and performing it.
 
 use super::layout::NIL;
-use super::recover::OPS;
+use super::recover::{IDLE, OPS};
 use super::{Locked, Set, wait};
 use crate::abi::{IPC_NOWAIT, SEM_UNDO, SEMVMX, Sembuf};
 use crate::bell;
@@ -12,6 +12,7 @@ use crate::handle::Pin;
 use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::object::LIVE;
+use crate::sys;
 use core::sync::atomic::Ordering::*;
 use core::time::Duration;
 
@@ -43,6 +44,7 @@ pub(crate) fn semop(
     bell::mine(ns)?;
     let set = Set::of(ns, pin)?;
     let mut look = None;
+    let mut until = None;
     loop {
         let fine = set.enter(id)?;
         if let ([op], true) = (ops, fine)
@@ -51,14 +53,19 @@ pub(crate) fn semop(
             set.h.object.lock.unlock();
             return Ok(());
         }
-        let mut q = set.locked(fine, id)?;
-        if u32::from(most(ops)) >= q.nsems() {
-            return Err(Errno::EFBIG);
-        }
-        if !q.lets_in(ops) {
-            return Err(Errno::EACCES);
+        // Committed, and then nonsense was found: it happened, and the journal ends it.
+        let broke_off = fine && set.h.op.load(Relaxed) != IDLE;
+        let mut q = set.locked(fine && !broke_off, id)?;
+        if broke_off {
+            return Err(Errno::EIO);
         }
         let undoes = ops.iter().any(undoes);
+        if u32::from(most(ops)) >= q.nsems() {
+            return q.refuse(undoes, Errno::EFBIG);
+        }
+        if !q.lets_in(ops) {
+            return q.refuse(undoes, Errno::EACCES);
+        }
         let blocking = match q.with_repair(|q| q.now(ops, undoes))? {
             Outcome::Goes(_) => return Ok(()),
             Outcome::Fails(e) => return Err(e),
@@ -67,14 +74,22 @@ pub(crate) fn semop(
         if timeout == Some(Duration::ZERO) {
             return Err(Errno::EAGAIN);
         }
+        // Time runs from here on, also while the call only looks.
+        let until = *until.get_or_insert_with(|| timeout.and_then(deadline_ns));
         let look = look.get_or_insert_with(|| Look::new(&set.h.cpu, true));
         if look.is_over()? {
-            return wait::wait(q, id, ops, undoes, blocking, timeout);
+            return wait::wait(q, id, ops, undoes, blocking, until);
         }
         drop(q);
         let op = ops.get(blocking as usize).copied().unwrap_or_default();
         look.watch(|| !set.holds_up(&op));
     }
+}
+
+/// When a timeout ends, in monotonic nanoseconds; one beyond their end never does.
+fn deadline_ns(timeout: Duration) -> Option<u64> {
+    let ns = u64::try_from(timeout.as_nanos()).ok()?;
+    sys::monotonic_ns().checked_add(ns)
 }
 
 fn most(ops: &[Sembuf]) -> u16 {
@@ -87,6 +102,16 @@ fn undoes(op: &Sembuf) -> bool {
 }
 
 impl Locked<'_> {
+    /// Who asks with SEM_UNDO has a row from now on, even if all is refused: its end is seen in
+    /// the set's time.
+    #[cold]
+    fn refuse(&mut self, undoes: bool, e: Errno) -> Result<()> {
+        if undoes {
+            self.with_repair(Self::my_row)?;
+        }
+        Err(e)
+    }
+
     /// Performs an array if it can go, for the calling process.
     fn now(&mut self, ops: &[Sembuf], undoes: bool) -> Result<Outcome> {
         let row = if undoes { self.my_row()? } else { NIL };
@@ -178,7 +203,12 @@ impl Set<'_> {
     pub(super) fn count(&self, ops: Ops<'_>) -> Result<u32> {
         match ops {
             Ops::Given(ops) => Ok(ops.len() as u32),
-            Ops::Of(slot) => Ok(self.p.slot(slot)?.nops.load(Relaxed)),
+            Ops::Of(slot) => {
+                let nops = self.p.slot(slot)?.nops.load(Relaxed);
+                // No more than its slots and the others can hold.
+                let fits = super::slots::continuing(nops) < self.h.slots.load(Relaxed).max(1);
+                if fits { Ok(nops) } else { Err(Errno::EIO) }
+            }
         }
     }
 

@@ -9,7 +9,8 @@
 //! rows, and else every half second. A sleeper that has slept 20 ms without
 //! news takes the watch if it is vacant, else it sleeps deeply: until there is news, or the death
 //! bell of the watch rings. A watch that leaves wakes a deep sleeper to take over, unless a light
-//! one will soon look for itself.
+//! one will soon look for itself; a new watch wakes two, to listen to its bell and not to the last
+//! one's. Should all three be killed within half a second, a deep sleeper looks after ten.
 
 use super::layout::{LEFT, NIL, Slot, WAITS};
 use super::recover::{WENT, failed};
@@ -25,7 +26,6 @@ use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
 use core::sync::atomic::Ordering::*;
-use core::time::Duration;
 
 const LIGHT_NS: u64 = 20_000_000;
 const WATCH_NS: u64 = 20_000_000;
@@ -35,6 +35,9 @@ const IDLE_NS: u64 = 500_000_000;
 const DEEP_NS: u64 = 10_000_000_000;
 /// The same where a sleeper cannot hear the bell of the watch.
 const DEAF_NS: u64 = 200_000_000;
+
+/// Deep sleepers that listen to the bell of the watch, at least, where there are as many.
+const LISTENERS: usize = 2;
 
 /// One sleeping call.
 struct Sleeper<'a> {
@@ -60,7 +63,7 @@ pub(super) fn wait(
     ops: &[Sembuf],
     undoes: bool,
     blocking: u32,
-    timeout: Option<Duration>,
+    until: Option<u64>,
 ) -> Result<()> {
     let (index, seq) = q.with_repair(|q| q.enlist(ops, undoes, blocking))?;
     let sleeper = Sleeper {
@@ -80,10 +83,6 @@ pub(super) fn wait(
         },
     };
     drop(q);
-    let until = timeout.and_then(|timeout| {
-        let ns = u64::try_from(timeout.as_nanos()).ok()?;
-        sys::monotonic_ns().checked_add(ns)
-    });
     let ended = sleeper.wait(how, until);
     sleeper.hand_watch_on();
     ended
@@ -186,6 +185,8 @@ impl<'a> Sleeper<'a> {
             let _ = q.with_repair(|q| q.leave_line(self.index));
             self.slot.since.store(sys::time() as u32, Relaxed);
             self.slot.news.store(failed(Errno::EINTR), Release);
+            // The handler may never come back here.
+            let _ = q.with_repair(|q| q.pass_watch(self.index));
         }
     }
 
@@ -200,18 +201,19 @@ impl<'a> Sleeper<'a> {
             return Ok(None);
         }
         if let Some(watch) = q.watch_besides(self.index)? {
-            self.slot.deep.store(1, Relaxed);
+            self.slot.deep.store(q.h.watch.load(Relaxed) + 1, Relaxed);
             let bell = Some(watch).filter(|bell| *bell != Bell::NONE);
             let ns = if bell.is_some() { DEEP_NS } else { DEAF_NS };
             return Ok(Some(Sleep { ns, bell }));
         }
-        q.h.watch.store(self.index, Relaxed);
+        let took = q.h.watch.swap(self.index, Relaxed) != self.index;
         self.slot.deep.store(0, Relaxed);
         let (bell, sole) = q.holder(self.index)?;
         // A new row wakes the watch.
         let idle = sole || q.h.rows.load(Relaxed) == 0;
-        if idle || beats.is_multiple_of(IDLE_NS / WATCH_NS) {
+        if took || idle || beats.is_multiple_of(IDLE_NS / WATCH_NS) {
             q.wake_forgotten()?;
+            q.find_listeners(self.index)?;
         }
         let ns = if idle { IDLE_NS } else { WATCH_NS };
         Ok(Some(Sleep { ns, bell }))
@@ -299,6 +301,32 @@ impl Locked<'_> {
             if slot.state.load(Relaxed) == WAITS && slot.news.load(Relaxed) != 0 {
                 self.wake_later(index);
             }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that some deep sleepers listen to the bell of the watch in this slot, and not to
+    /// that of an earlier one: each death wakes one of them.
+    fn find_listeners(&mut self, watch: u32) -> Result<()> {
+        let (mut listeners, mut others) = (0, [NIL; LISTENERS]);
+        self.each_waiter(|other| {
+            match self.p.slot(other)?.deep.load(Relaxed) {
+                0 => {}
+                deep if deep == watch + 1 => listeners += 1,
+                _ => {
+                    others.rotate_right(1);
+                    others[0] = other;
+                }
+            }
+            Ok(())
+        })?;
+        let missing = LISTENERS.saturating_sub(listeners);
+        for other in others
+            .into_iter()
+            .filter(|other| *other != NIL)
+            .take(missing)
+        {
+            self.wake_later(other);
         }
         Ok(())
     }

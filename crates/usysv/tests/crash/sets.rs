@@ -214,3 +214,64 @@ fn a_waiter_that_is_killed_leaves_no_place_in_line() {
         engine.sem_remove(semid).expect("IPC_RMID");
     }
 }
+
+/// What broke: of those who listened to the bell of the watch only one was woken by its death, and
+/// the others went on listening to a bell that would not ring again: a second death was noticed
+/// after ten seconds. Now a new watch finds itself listeners.
+#[test]
+fn sleepers_outlive_several_watches() {
+    use std::time::{Duration, Instant};
+    let world = World::new();
+    let engine = &world.0;
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]] {
+        let semid = make(engine);
+        let holder = Child::fork(|| {
+            let all = [op(0, -5, SEM_UNDO)];
+            engine.semop(semid, &all, None).expect("semop");
+            // SAFETY: sleeps until it is killed.
+            unsafe { libc::pause() };
+        });
+        holder.until_asleep();
+        let take = || {
+            let five = [op(0, -5, SEM_UNDO)];
+            engine.semop(semid, &five, None).expect("semop");
+        };
+        let mut sleepers: Vec<_> = (0..6).map(|_| Some(Child::fork(take))).collect();
+        for sleeper in sleepers.iter().flatten() {
+            sleeper.until_asleep();
+        }
+        for victim in order {
+            // Long enough for everybody to have settled.
+            std::thread::sleep(Duration::from_millis(60));
+            let victim = sleepers[victim].take().expect("a sleeper");
+            victim.kill();
+            assert_eq!(victim.wait(), KILLED);
+        }
+        std::thread::sleep(Duration::from_millis(60));
+        let killed = Instant::now();
+        holder.kill();
+        assert_eq!(holder.wait(), KILLED);
+        for sleeper in sleepers.into_iter().flatten() {
+            assert_eq!(sleeper.wait(), End::Exit(0));
+        }
+        let took = killed.elapsed();
+        assert!(took < Duration::from_secs(1), "{order:?}: {took:?}");
+        engine.sem_remove(semid).expect("IPC_RMID");
+    }
+}
+
+/// What broke: an operation with SEM_UNDO that was refused left no row, where the kernel has an undo
+/// record from then on; its process's end is seen in `sem_otime`.
+#[test]
+fn a_refused_operation_with_undo_is_seen_at_its_processes_end() {
+    let world = World::new();
+    let engine = &world.0;
+    let semid = make(engine);
+    assert_eq!(engine.sem_stat(semid).expect("IPC_STAT").sem_otime, 0);
+    let refused = Child::fork(|| {
+        let beyond = [op(2, 1, SEM_UNDO)];
+        assert_eq!(engine.semop(semid, &beyond, None), Err(Errno::EFBIG));
+    });
+    assert_eq!(refused.wait(), End::Exit(0));
+    assert_ne!(engine.sem_stat(semid).expect("IPC_STAT").sem_otime, 0);
+}
