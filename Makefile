@@ -36,6 +36,9 @@ check: setup ## format, lints, docs, the examples' and the scripts' warnings
 	$(MAKE) -B examples
 	shellcheck --exclude=SC2016 $(SCRIPTS)
 
+fuzz: ## a million random steps on kernel and engine, compared (root; USYSV_FUZZ_OPS, USYSV_FUZZ_SEED)
+	USYSV_FUZZ_OPS=$${USYSV_FUZZ_OPS:-1000000} cargo test --package usysv --release --test fuzz -- --nocapture
+
 bench: build ## usysv and the kernel side by side, in one run
 	$(TARGET)/release/usysv-bench
 
@@ -49,4 +52,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples test test-rust test-edge test-clients check bench install clean setup
+.PHONY: help build demo examples fuzz test test-rust test-edge test-clients check bench install clean setup
