@@ -23,6 +23,7 @@ use super::Locked;
 use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
+use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
@@ -414,13 +415,17 @@ impl Locked<'_> {
         let waiter = self.waiter(owner)?;
         let message = waiter.message.load(Relaxed);
         if self.slot(message)?.state.load(Relaxed) == HANDED {
-            waiter.news.store(AGAIN, Relaxed);
+            // Killed in between, the message is still handed over, and whoever takes it back does
+            // this again: the pid says whether it is still to be done, so it goes last.
             if self.h.lrpid.load(Relaxed) == waiter.pid.load(Relaxed) {
-                self.stamp_receive(
-                    waiter.old_lrpid.load(Relaxed),
-                    waiter.old_rtime.load(Relaxed),
-                );
+                let rtime = waiter.old_rtime.load(Relaxed);
+                self.h.rtime.store(rtime, Relaxed);
+                crashpoint!("msg.take_back.time");
+                self.h.lrpid.store(waiter.old_lrpid.load(Relaxed), Relaxed);
             }
+            crashpoint!("msg.take_back.restored");
+            waiter.news.store(AGAIN, Relaxed);
+            crashpoint!("msg.take_back.told");
             self.put_back(message)?;
             self.serve_receivers()?;
         }
