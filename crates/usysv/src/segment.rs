@@ -32,10 +32,14 @@ unsafe impl Send for Attached<'_> {}
 unsafe impl Sync for Attached<'_> {}
 
 impl<'a> Segment<'a> {
+    fn get(backend: &'a dyn Backend, key: Key, size: usize, shmflg: i32) -> Result<Segment<'a>> {
+        let shmid = backend.shmget(key.0, size, shmflg)?;
+        Ok(Segment { backend, shmid })
+    }
+
     /// `shmget(key, 0, 0)`: the segment with this key. ENOENT: there is none.
     pub fn open(backend: &'a dyn Backend, key: Key) -> Result<Segment<'a>> {
-        let shmid = backend.shmget(key.0, 0, 0)?;
-        Ok(Segment { backend, shmid })
+        Segment::get(backend, key, 0, 0)
     }
 
     /// `shmget(key, size, IPC_CREAT | mode)`: the segment with this key, made if there is none.
@@ -46,8 +50,7 @@ impl<'a> Segment<'a> {
         size: usize,
         mode: u16,
     ) -> Result<Segment<'a>> {
-        let shmid = backend.shmget(key.0, size, IPC_CREAT | i32::from(mode & 0o777))?;
-        Ok(Segment { backend, shmid })
+        Segment::get(backend, key, size, IPC_CREAT | i32::from(mode & 0o777))
     }
 
     /// `shmget(key, size, IPC_CREAT | IPC_EXCL | mode)`: a new segment, all zeroes. EEXIST: the key
@@ -59,8 +62,7 @@ impl<'a> Segment<'a> {
         mode: u16,
     ) -> Result<Segment<'a>> {
         let shmflg = IPC_CREAT | IPC_EXCL | i32::from(mode & 0o777);
-        let shmid = backend.shmget(key.0, size, shmflg)?;
-        Ok(Segment { backend, shmid })
+        Segment::get(backend, key, size, shmflg)
     }
 
     /// As [`Segment::create`], of any size: memory is found when it is first touched, or not.
@@ -71,8 +73,7 @@ impl<'a> Segment<'a> {
         mode: u16,
     ) -> Result<Segment<'a>> {
         let shmflg = IPC_CREAT | IPC_EXCL | SHM_NORESERVE | i32::from(mode & 0o777);
-        let shmid = backend.shmget(key.0, size, shmflg)?;
-        Ok(Segment { backend, shmid })
+        Segment::get(backend, key, size, shmflg)
     }
 
     /// The segment with this id, which is not looked at yet.

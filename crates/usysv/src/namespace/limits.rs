@@ -90,32 +90,20 @@ impl Limits {
         Limits::of(&values)
     };
 
-    const fn of(v: &Values) -> Limits {
-        let [
-            msgmax,
-            msgmnb,
-            msgmni,
-            semmsl,
-            semmns,
-            semopm,
-            semmni,
-            shmmax,
-            shmall,
-            shmmni,
-            shm_rmid_forced,
-        ] = *v;
+    /// From the words, in the order of `LIMITS`.
+    const fn of(words: &Values) -> Limits {
         Limits {
-            msgmax,
-            msgmnb,
-            msgmni,
-            semmsl,
-            semmns,
-            semopm,
-            semmni,
-            shmmax,
-            shmall,
-            shmmni,
-            shm_rmid_forced,
+            msgmax: words[0],
+            msgmnb: words[1],
+            msgmni: words[2],
+            semmsl: words[3],
+            semmns: words[4],
+            semopm: words[5],
+            semmni: words[6],
+            shmmax: words[7],
+            shmall: words[8],
+            shmmni: words[9],
+            shm_rmid_forced: words[10],
         }
     }
 }
