@@ -7,6 +7,7 @@
 use crate::machine;
 use crate::peer::{Cost, Peer};
 use crate::rows::{Row, Select, Watch, Work};
+use crate::sem_cases;
 use crate::sys::{self, Message, RobustMutex, TEXT};
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -44,6 +45,11 @@ pub fn prepare(row: &Row) -> Result<Box<dyn Case>> {
         } => send_receive(watch, len, select, backlog, types)?,
         Work::Stream { len } => stream(watch, len)?,
         Work::PingPong { one_cpu } => ping_pong(watch, one_cpu)?,
+        Work::SemPair { len, undo } => sem_cases::pair(watch, len, undo)?,
+        Work::SemSleepers(sleepers) => sem_cases::past_sleepers(watch, sleepers)?,
+        Work::SemMutex(processes) => sem_cases::mutex(watch, processes)?,
+        Work::SemPingPong { one_cpu } => sem_cases::ping_pong(watch, one_cpu)?,
+        Work::SemCreateRemove => sem_cases::create_remove(watch),
         Work::CreateRemove => repeat(watch, || {
             let queue = sys::msgget(libc::IPC_PRIVATE, 0o600)?;
             sys::remove_queue(queue)
@@ -77,11 +83,11 @@ pub fn prepare(row: &Row) -> Result<Box<dyn Case>> {
 
 const KEY: i32 = 0x7573_7376;
 
-fn wrong(what: String) -> Error {
+pub fn wrong(what: String) -> Error {
     Error::new(ErrorKind::InvalidData, what)
 }
 
-fn during(what: impl Display) -> impl FnOnce(Error) -> Error {
+pub fn during(what: impl Display) -> impl FnOnce(Error) -> Error {
     move |error| Error::new(error.kind(), format!("{what}: {error}"))
 }
 
@@ -145,7 +151,7 @@ struct Repeat<F> {
     operation: F,
 }
 
-fn repeat(watch: Watch, operation: impl FnMut() -> Result<()> + 'static) -> Box<dyn Case> {
+pub fn repeat(watch: Watch, operation: impl FnMut() -> Result<()> + 'static) -> Box<dyn Case> {
     Box::new(Repeat { watch, operation })
 }
 
@@ -172,23 +178,32 @@ impl<F: FnMut() -> Result<Sample>> Case for Once<F> {
     }
 }
 
-struct Partnered<F> {
-    watch: Watch,
-    operation: F,
-    peer: Peer,
-    _queues: Vec<Queue>,
+/// Work that other processes do a part of.
+pub struct Partnered<F, T> {
+    pub watch: Watch,
+    /// This process's part of so many operations.
+    pub work: F,
+    pub peers: Vec<Peer>,
+    /// What they work on.
+    pub _kept: T,
 }
 
-impl<F: FnMut() -> Result<()>> Case for Partnered<F> {
+impl<F: FnMut(u64) -> Result<()>, T> Case for Partnered<F, T> {
     fn sample(&mut self, operations: u64) -> Result<Sample> {
-        self.peer.go(operations)?;
-        let meter = Meter::start(self.watch);
-        for _ in 0..operations {
-            (self.operation)()?;
+        for peer in &mut self.peers {
+            peer.go(operations)?;
         }
+        let meter = Meter::start(self.watch);
+        (self.work)(operations)?;
         let end_ns = sys::monotonic_ns();
-        let partner = self.peer.done().map_err(during("the other process"))?;
-        Ok(meter.stop(end_ns, partner))
+        let mut partners = Cost::default();
+        for peer in &mut self.peers {
+            let cost = peer.done().map_err(during("another process"))?;
+            partners.end_ns = partners.end_ns.max(cost.end_ns);
+            partners.cpu_ns += cost.cpu_ns;
+            partners.preemptions += cost.preemptions;
+        }
+        Ok(meter.stop(end_ns, partners))
     }
 }
 
@@ -247,7 +262,7 @@ fn send_receive(
     }))
 }
 
-fn two_cpus() -> Result<(usize, usize)> {
+pub fn two_cpus() -> Result<(usize, usize)> {
     machine::two_cpus()?.ok_or_else(|| {
         Error::new(
             ErrorKind::Unsupported,
@@ -269,12 +284,17 @@ fn stream(watch: Watch, len: usize) -> Result<Box<dyn Case>> {
     })?;
     sys::pin(here)?;
     let sent = Message::new(1);
-    let operation = move || sys::msgsnd(id, &sent, len, 0);
+    let work = move |operations| {
+        for _ in 0..operations {
+            sys::msgsnd(id, &sent, len, 0)?;
+        }
+        Ok(())
+    };
     Ok(Box::new(Partnered {
         watch,
-        operation,
-        peer,
-        _queues: vec![queue],
+        work,
+        peers: vec![peer],
+        _kept: queue,
     }))
 }
 
@@ -296,15 +316,18 @@ fn ping_pong(watch: Watch, one_cpu: bool) -> Result<Box<dyn Case>> {
     })?;
     sys::pin(here)?;
     let mut ball = Message::new(1);
-    let operation = move || {
-        sys::msgsnd(ping, &ball, LEN, 0)?;
-        sys::msgrcv(pong, &mut ball, TEXT, 0, 0).map(drop)
+    let work = move |operations| {
+        for _ in 0..operations {
+            sys::msgsnd(ping, &ball, LEN, 0)?;
+            sys::msgrcv(pong, &mut ball, TEXT, 0, 0)?;
+        }
+        Ok(())
     };
     Ok(Box::new(Partnered {
         watch,
-        operation,
-        peer,
-        _queues: queues,
+        work,
+        peers: vec![peer],
+        _kept: queues,
     }))
 }
 

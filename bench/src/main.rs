@@ -18,6 +18,7 @@ mod peer;
 mod place;
 mod report;
 mod rows;
+mod sem_cases;
 mod stats;
 mod sys;
 mod worker;

@@ -58,6 +58,16 @@ pub enum Work {
     Stream { len: usize },
     /// Two processes answer each other; an operation is one round trip of 64 B.
     PingPong { one_cpu: bool },
+    /// One process takes one of each of `len` semaphores, and gives them back.
+    SemPair { len: u16, undo: bool },
+    /// The same with one semaphore, while so many sleep that it never satisfies.
+    SemSleepers(usize),
+    /// So many processes share a semaphore as a mutex; an operation is one pair.
+    SemMutex(u64),
+    /// Two processes wake each other by semaphores; an operation is one round trip.
+    SemPingPong { one_cpu: bool },
+    /// `semget(IPC_PRIVATE)` and `IPC_RMID`.
+    SemCreateRemove,
     /// `msgget(IPC_PRIVATE)` and `IPC_RMID`.
     CreateRemove,
     /// `msgget` of a key that exists.
@@ -102,7 +112,7 @@ pub enum Watch {
     Nothing,
 }
 
-/// What issue 2 asks of a row's usysv column.
+/// What is asked of a row's usysv column.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     /// At least this many times faster than the base column.
@@ -136,7 +146,7 @@ pub struct Row {
     pub usysv: bool,
     /// Samples that take one operation each, for work that cannot be repeated in a loop.
     pub single_shots: Option<usize>,
-    /// What the issue asks for.
+    /// What is asked for.
     pub target: Option<Target>,
     /// Settings of the usysv worker.
     pub env: &'static [(&'static str, &'static str)],
@@ -302,6 +312,26 @@ pub const ROWS: &[Row] = &[
     Row::new("pingpong-1cpu", "ping-pong sleeping, 1 CPU", Work::PingPong { one_cpu: true })
         .asks(Target::NotWorse),
 
+    Row::new("sem-pair", "semaphore taken and given", Work::SemPair { len: 1, undo: false })
+        .asks(Target::AtLeast(8.0)).shown_in(Shown::Both),
+    Row::new("sem-pair-undo", "the same with SEM_UNDO", Work::SemPair { len: 1, undo: true })
+        .asks(Target::AtLeast(8.0)),
+    Row::new("sem-array-2", "arrays of 2 semaphores", Work::SemPair { len: 2, undo: false }),
+    Row::new("sem-array-8", "arrays of 8 semaphores", Work::SemPair { len: 8, undo: false }),
+    Row::new("sem-sleepers", "taken and given past 1,000 sleepers", Work::SemSleepers(1000))
+        .asks(Target::Within(2.0, "sem-pair")),
+    Row::new("sem-mutex-2", "mutex of 2 processes, 2 CPUs", Work::SemMutex(2))
+        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+    Row::new("sem-mutex-4", "mutex of 4 processes, 2 CPUs", Work::SemMutex(4))
+        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+    Row::new("sem-mutex-8", "mutex of 8 processes, 2 CPUs", Work::SemMutex(8))
+        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+    Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong { one_cpu: false })
+        .watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
+    Row::new("sem-pingpong-1cpu", "semaphore ping-pong sleeping, 1 CPU", Work::SemPingPong { one_cpu: true })
+        .asks(Target::NotWorse),
+    Row::new("sem-create-remove", "semget(IPC_PRIVATE)+IPC_RMID", Work::SemCreateRemove),
+
     Row::new("create-remove", "msgget(IPC_PRIVATE)+IPC_RMID", Work::CreateRemove)
         .asks(Target::AtMost(30_000.0)).shown_in(Shown::Both),
     Row::new("open", "msgget of an existing key", Work::OpenExisting),
@@ -312,7 +342,7 @@ pub const ROWS: &[Row] = &[
     Row::new("memory-empty", "memory of an empty queue", Work::EmptyMemory)
         .in_unit(Unit::Bytes).watched(Watch::Nothing).against(None).shot(1)
         .asks(Target::AtMost(8192.0)),
-    // The issue asks that the memory is given back and names no figure: 1/256 of it may stay.
+    // The memory is to be given back: 1/256 of it may stay.
     Row::new("memory-drained", "memory of a queue drained of 16 MiB", Work::DrainedMemory)
         .in_unit(Unit::Bytes).watched(Watch::Nothing).against(None).shot(1)
         .asks(Target::AtMost(65_536.0)),
@@ -353,10 +383,10 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_has_four_rows() {
+    fn the_demo_has_five_rows() {
         assert_eq!(
             ROWS.iter().filter(|row| row.shown != Shown::Table).count(),
-            4
+            5
         );
     }
 }

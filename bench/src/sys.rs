@@ -89,6 +89,46 @@ pub fn queue_depth(msqid: i32) -> Result<u64> {
     Ok(unsafe { status.assume_init() }.msg_qnum)
 }
 
+/// One operation on a semaphore.
+pub fn sem_op(num: u16, op: i16, undo: bool) -> libc::sembuf {
+    libc::sembuf {
+        sem_num: num,
+        sem_op: op,
+        sem_flg: if undo { libc::SEM_UNDO as i16 } else { 0 },
+    }
+}
+
+/// `semget(IPC_PRIVATE, nsems, 0600)`
+pub fn semget(nsems: usize) -> Result<i32> {
+    // SAFETY: semget takes plain integers and touches none of our memory.
+    check(unsafe { libc::semget(libc::IPC_PRIVATE, nsems as i32, 0o600) })
+}
+
+/// `semop(semid, ops, ops.len())`
+#[inline]
+pub fn semop(semid: i32, ops: &[libc::sembuf]) -> Result<()> {
+    // SAFETY: a slice, which semop only reads, whatever C's declaration says.
+    check(unsafe { libc::semop(semid, ops.as_ptr().cast_mut(), ops.len()) }).map(drop)
+}
+
+/// `semctl(semid, num, SETVAL, value)`
+pub fn set_value(semid: i32, num: usize, value: u16) -> Result<()> {
+    // SAFETY: SETVAL takes an integer in place of the union.
+    check(unsafe { libc::semctl(semid, num as i32, libc::SETVAL, i32::from(value)) }).map(drop)
+}
+
+/// `semctl(semid, num, GETNCNT)`
+pub fn waiting(semid: i32, num: usize) -> Result<usize> {
+    // SAFETY: GETNCNT takes no fourth argument.
+    check(unsafe { libc::semctl(semid, num as i32, libc::GETNCNT) }).map(|count| count as usize)
+}
+
+/// `semctl(semid, 0, IPC_RMID)`
+pub fn remove_set(semid: i32) -> Result<()> {
+    // SAFETY: IPC_RMID takes no fourth argument.
+    check(unsafe { libc::semctl(semid, 0, libc::IPC_RMID) }).map(drop)
+}
+
 /// Reads up to `bytes` of a file by raw system calls, which no preloaded library can redirect.
 pub fn read_past_preload(path: &CStr, bytes: usize) -> Result<Vec<u8>> {
     // SAFETY: openat reads only the NUL-terminated path, which `CStr` guarantees.
