@@ -71,7 +71,10 @@ impl Set<'_> {
     /// Stores a `semadj`, and keeps count of who has one.
     #[inline]
     pub(super) fn put_adj(&self, row: u32, num: u32, adj: i32) -> Result<()> {
-        let old = self.p.adj(row, num)?.0.swap(adj as i16 as u16, Relaxed) as i16;
+        // Under the lock: two plain accesses, where a swap would cost as much as the lock.
+        let word = &self.p.adj(row, num)?.0;
+        let old = word.load(Relaxed) as i16;
+        word.store(adj as i16 as u16, Relaxed);
         let adjusters = &self.p.sem(num)?.adjusters;
         let count = adjusters.load(Relaxed);
         match (old != 0, adj != 0) {
