@@ -8,6 +8,7 @@ use crate::machine;
 use crate::peer::{Cost, Peer};
 use crate::rows::{Row, Select, Watch, Work};
 use crate::sem_cases;
+use crate::shm_cases;
 use crate::sys::{self, Message, RobustMutex, TEXT};
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -50,6 +51,9 @@ pub fn prepare(row: &Row) -> Result<Box<dyn Case>> {
         Work::SemMutex(processes) => sem_cases::mutex(watch, processes)?,
         Work::SemPingPong { one_cpu } => sem_cases::ping_pong(watch, one_cpu)?,
         Work::SemCreateRemove => sem_cases::create_remove(watch),
+        Work::ShmAttach => shm_cases::attach(watch)?,
+        Work::ShmFill => shm_cases::fill(watch)?,
+        Work::ShmStat(attachers) => shm_cases::stat(watch, attachers)?,
         Work::CreateRemove => repeat(watch, || {
             let queue = sys::msgget(libc::IPC_PRIVATE, 0o600)?;
             sys::remove_queue(queue)

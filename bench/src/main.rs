@@ -19,6 +19,7 @@ mod place;
 mod report;
 mod rows;
 mod sem_cases;
+mod shm_cases;
 mod stats;
 mod sys;
 mod worker;

@@ -240,6 +240,7 @@ fn ratio(outcome: &Outcome) -> String {
 
 fn asked(target: Target, unit: Unit) -> String {
     match target {
+        Target::AtLeast(factor) if factor < 1.0 => format!(">= {factor:.2}x"),
         Target::AtLeast(factor) => format!(">= {factor}x"),
         Target::NotWorse => "not worse".into(),
         Target::AtMost(bound) => {

@@ -68,6 +68,12 @@ pub enum Work {
     SemPingPong { one_cpu: bool },
     /// `semget(IPC_PRIVATE)` and `IPC_RMID`.
     SemCreateRemove,
+    /// `shmat` and `shmdt`.
+    ShmAttach,
+    /// Fills a megabyte of an attached segment.
+    ShmFill,
+    /// `IPC_STAT` of a segment that so many processes have attached.
+    ShmStat(usize),
     /// `msgget(IPC_PRIVATE)` and `IPC_RMID`.
     CreateRemove,
     /// `msgget` of a key that exists.
@@ -331,6 +337,13 @@ pub const ROWS: &[Row] = &[
     Row::new("sem-pingpong-1cpu", "semaphore ping-pong sleeping, 1 CPU", Work::SemPingPong { one_cpu: true })
         .asks(Target::NotWorse),
     Row::new("sem-create-remove", "semget(IPC_PRIVATE)+IPC_RMID", Work::SemCreateRemove),
+
+    Row::new("shm-attach", "shmat+shmdt", Work::ShmAttach)
+        .asks(Target::AtLeast(1.0 / 3.0)),
+    Row::new("shm-fill", "fill 1 MiB of a segment", Work::ShmFill)
+        .asks(Target::NotWorse),
+    Row::new("shm-stat-100", "IPC_STAT, 100 attachers", Work::ShmStat(100))
+        .asks(Target::AtMost(100_000.0)),
 
     Row::new("create-remove", "msgget(IPC_PRIVATE)+IPC_RMID", Work::CreateRemove)
         .asks(Target::AtMost(30_000.0)).shown_in(Shown::Both),

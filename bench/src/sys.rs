@@ -129,6 +129,63 @@ pub fn remove_set(semid: i32) -> Result<()> {
     check(unsafe { libc::semctl(semid, 0, libc::IPC_RMID) }).map(drop)
 }
 
+/// `shmget(IPC_PRIVATE, size, 0600)`
+pub fn shmget(size: usize) -> Result<i32> {
+    // SAFETY: shmget takes plain integers and touches none of our memory.
+    check(unsafe { libc::shmget(libc::IPC_PRIVATE, size, 0o600) })
+}
+
+/// An attached segment; `shmdt` when it goes out of scope.
+pub struct Attached {
+    at: *mut libc::c_void,
+    len: usize,
+}
+
+impl Attached {
+    /// `shmat(shmid, NULL, 0)` of a segment of `len` bytes.
+    #[inline]
+    pub fn to(shmid: i32, len: usize) -> Result<Attached> {
+        // SAFETY: NULL lets the system choose where nothing is mapped.
+        let at = unsafe { libc::shmat(shmid, std::ptr::null(), 0) };
+        match at.addr() {
+            usize::MAX => Err(Error::last_os_error()),
+            _ => Ok(Attached { at, len }),
+        }
+    }
+
+    /// Sets every byte.
+    pub fn fill(&mut self, byte: u8) {
+        // SAFETY: attached for `len` bytes until this is dropped, and used by nobody else.
+        unsafe { self.at.cast::<u8>().write_bytes(byte, self.len) };
+        // Somebody else could read them.
+        std::hint::black_box(self.at);
+    }
+}
+
+impl Drop for Attached {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: attached by `to`, and nobody refers to it any more.
+        unsafe { libc::shmdt(self.at) };
+    }
+}
+
+/// `shmctl(shmid, IPC_STAT, buf)`: `shm_nattch`.
+#[inline]
+pub fn attachers(shmid: i32) -> Result<usize> {
+    let mut status = MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: IPC_STAT writes one shmid_ds, and `status` is one.
+    check(unsafe { libc::shmctl(shmid, libc::IPC_STAT, status.as_mut_ptr()) })?;
+    // SAFETY: shmid_ds is made of integers only, and the zeroing above initialised every byte.
+    Ok(unsafe { status.assume_init() }.shm_nattch as usize)
+}
+
+/// `shmctl(shmid, IPC_RMID, NULL)`
+pub fn remove_segment(shmid: i32) -> Result<()> {
+    // SAFETY: IPC_RMID ignores the buffer argument.
+    check(unsafe { libc::shmctl(shmid, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
+
 /// Reads up to `bytes` of a file by raw system calls, which no preloaded library can redirect.
 pub fn read_past_preload(path: &CStr, bytes: usize) -> Result<Vec<u8>> {
     // SAFETY: openat reads only the NUL-terminated path, which `CStr` guarantees.
