@@ -49,7 +49,7 @@ pub fn run(args: &args::Run, namespace: Option<OsString>) -> Result<u8, Failure>
                 .iter()
                 .map(c_string)
                 .collect::<Result<_, _>>()?,
-            envp: environment::build(std::env::vars_os(), &library, namespace),
+            envp: environment::build(std::env::vars_os(), &library, namespace, args.posix_shm),
         })
     };
     if args.private {
