@@ -11,7 +11,7 @@ use std::path::Path;
 /// In a status, the second word is the owner's uid and the third the gid. Of the numbers, 1 is
 /// `IPC_SET`, 2 `IPC_STAT`, 11 `SHM_LOCK`, 14 `GETNCNT` and 15 `GETZCNT`.
 const OBJECTS: &str = r#"
-perl -e '
+perl -MIPC::SysV=shmat -e '
     sub give { my ($ctl, $id) = @_; $ctl->($id, 2, my $ds = "");
         substr($ds, 4, 8) = pack("L2", 1, 4712); $ctl->($id, 1, $ds) or die "IPC_SET: $!" }
     my $used = semget(43, 3, 01640); semget(44, 1, 01000); semget(-1, 2, 01007);
@@ -26,8 +26,7 @@ perl -e '
     my @waiters = map {
         my $op = $_; my $pid = fork; if (!$pid) { semop($used, pack("s3", @$op, 0)); exit } $pid
     } [1, -1, 0], [1, -2, 0], [0, 0, 0];
-    my $shmat = qx(uname -m) =~ /aarch64/ ? 196 : 30;
-    syscall($shmat, $_, 0, 0) == -1 and die "shmat: $!" for $removed, $both, $both;
+    shmat($_, undef, 0) // die "shmat: $!" for $removed, $both, $both;
     shmctl($_, 0, 0) or die "IPC_RMID: $!" for $removed, $both;
     select undef, undef, undef, 0.01
         until semctl($used, 1, 14, 0) == 2 and semctl($used, 0, 15, 0) == 1;
