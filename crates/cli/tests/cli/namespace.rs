@@ -1,6 +1,7 @@
 //! The commands on namespaces of their own.
 
 use crate::program::{Ran, Scratch, USYSV, finish, text, usysv};
+use std::process::Command;
 
 /// Runs a script whose `u` is `usysv`, in a private namespace.
 fn private(script: &str) -> Ran {
@@ -41,6 +42,23 @@ fn what_is_left_behind_of_any_kind_is_reported() {
          semaphore)\n\
          usysv: left behind: 2 shared memory segments (shmid 0 key KEY, 5000 bytes; shmid 1 key \
          0x0000002a, 1 byte)\n"
+    );
+}
+
+/// A program in the background outlives the run, and keeps what it has attached.
+#[test]
+fn a_segment_in_use_is_reported_as_such() {
+    let ran = private(
+        "perl -MIPC::SysV=shmat -e 'shmat(shmget(42, 100, 01600), undef, 0) // die; sleep 100' \\\n\
+         >/dev/null 2>&1 & echo $!\n\
+         until u ipcs -m | grep -q ' 100 *1 '; do sleep 0.02; done",
+    );
+    let killed = Command::new("kill").arg(ran.out.trim_end()).status();
+    assert!(killed.is_ok_and(|status| status.success()), "{ran:?}");
+    assert_eq!(
+        ran.err,
+        "usysv: left behind: 1 shared memory segment (shmid 0 key 0x0000002a, 100 bytes, still \
+         attached 1 time)\n"
     );
 }
 
