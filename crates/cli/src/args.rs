@@ -68,12 +68,12 @@ pub enum Command {
     /// usysv's, after it the tool's: `usysv --ns test ipcs -q -t`.
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Ipcs(Classic),
-    /// Remove queues: util-linux's ipcrm on a namespace
+    /// Remove objects: util-linux's ipcrm on a namespace
     ///
     /// Options and messages are those of ipcrm(1).
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Ipcrm(Classic),
-    /// Make a queue with a random key: util-linux's ipcmk on a namespace
+    /// Make objects with random keys: util-linux's ipcmk on a namespace
     ///
     /// Options and messages are those of ipcmk(1).
     #[command(disable_help_flag = true, disable_version_flag = true)]
@@ -150,6 +150,9 @@ pub struct Run {
     /// Do not report what was left behind
     #[arg(long, short, requires = "private")]
     pub quiet: bool,
+    /// Keep POSIX shared memory (shm_open) in the namespace, too: sets USYSV_POSIX_SHM=1
+    #[arg(long)]
+    pub posix_shm: bool,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -8,7 +8,7 @@ use usysv::{Errno, Key};
 
 /// What sharing key −1 means, for whoever sees one.
 pub const FTOK_FAILED_NOTE: &str = "note: key 0xffffffff is what ftok returns when it fails \
-     (missing file?): programs that don't check share that queue";
+     (missing file?): programs that don't check share that object";
 
 /// Reads a key as `ipcrm` does (decimal, `0x` hexadecimal, `0` octal), but refuses what does not
 /// fit instead of cutting it, and the key that every private queue has.

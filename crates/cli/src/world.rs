@@ -1,4 +1,4 @@
-//! Where the queues are: a namespace or the kernel. The only user of the library's namespaces.
+//! Where the objects are: a namespace or the kernel. The only user of the library's namespaces.
 
 use crate::failure::Failure;
 use crate::sys;
@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{Read, Write};
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
-use usysv::abi::MsqidDs;
+use usysv::abi::{MsqidDs, SemidDs, ShmidDs};
 use usysv::{Backend, Engine, Errno, Fault, Kernel, Namespace};
 
 /// What the user chose.
@@ -44,8 +44,17 @@ impl Deref for Side {
     }
 }
 
-/// A queue's id and status.
-pub type Listed = (i32, MsqidDs);
+/// An object's id and status.
+pub type Listed<T> = (i32, T);
+
+/// Which objects a list has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Also those that we may not read.
+    All,
+    /// Those that we may read.
+    Readable,
+}
 
 impl World {
     /// Opens what was chosen; a namespace is made when it is missing.
@@ -105,33 +114,25 @@ impl World {
         &self.command
     }
 
-    /// Every queue by index, also those that we may not read.
-    pub fn queues(&self) -> usysv::Result<Vec<Listed>> {
-        self.listed(true)
-    }
-
-    /// Every queue by index that we may read.
-    pub fn readable_queues(&self) -> usysv::Result<Vec<Listed>> {
-        self.listed(false)
-    }
-
-    fn listed(&self, any: bool) -> usysv::Result<Vec<Listed>> {
+    /// The message queues, by index.
+    pub fn queues(&self, which: Which) -> usysv::Result<Vec<Listed<MsqidDs>>> {
         let (_, highest) = self.backend.msg_usage()?;
-        let mut all = Vec::new();
-        for index in 0..=highest {
-            match self.backend.msg_stat_index(index, any) {
-                Ok(listed) => all.push(listed),
-                // No queue there, one that was just removed, or one that we may not read.
-                Err(Errno::EINVAL | Errno::EIDRM | Errno::EACCES) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(all)
+        let stat = |index| self.backend.msg_stat_index(index, which == Which::All);
+        listed(highest, stat)
     }
 
-    /// Whether this is the kernel and it has objects of a kind that we do not handle yet.
-    pub fn kernel_has(&self, kind: &str) -> bool {
-        self.is_kernel() && kernel_table(kind).is_ok_and(|table| table.lines().count() > 1)
+    /// The semaphore sets, by index.
+    pub fn sets(&self, which: Which) -> usysv::Result<Vec<Listed<SemidDs>>> {
+        let (_, highest) = self.backend.sem_usage()?;
+        let stat = |index| self.backend.sem_stat_index(index, which == Which::All);
+        listed(highest, stat)
+    }
+
+    /// The shared memory segments, by index.
+    pub fn segments(&self, which: Which) -> usysv::Result<Vec<Listed<ShmidDs>>> {
+        let (_, highest) = self.backend.shm_usage()?;
+        let stat = |index| self.backend.shm_stat_index(index, which == Which::All);
+        listed(highest, stat)
     }
 
     /// Sets one limit by its name, such as `msgmax` or `semopm`.
@@ -143,6 +144,23 @@ impl World {
         let set = namespace.set_limit(name, value);
         set.map_err(|errno| Failure::new(format!("{}: {errno}", self.name)))
     }
+}
+
+/// Asks every index for its object.
+fn listed<T>(
+    highest: i32,
+    stat: impl Fn(i32) -> usysv::Result<Listed<T>>,
+) -> usysv::Result<Vec<Listed<T>>> {
+    let mut all = Vec::new();
+    for index in 0..=highest {
+        match stat(index) {
+            Ok(listed) => all.push(listed),
+            // Nothing there, what was just removed, or what we may not read.
+            Err(Errno::EINVAL | Errno::EIDRM | Errno::EACCES) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(all)
 }
 
 /// The limits of semaphores share a file, in this order.
@@ -176,10 +194,6 @@ fn kernel_text(path: &str) -> std::io::Result<String> {
     let mut text = String::new();
     sys::open_kernel_file(path, libc::O_RDONLY)?.read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn kernel_table(kind: &str) -> std::io::Result<String> {
-    kernel_text(&format!("/proc/sysvipc/{kind}"))
 }
 
 /// The absolute path of the chosen namespace, for a program's environment; made when missing.
@@ -219,13 +233,11 @@ impl Private {
         self.0.path()
     }
 
-    /// What is in it.
-    pub fn queues(&self) -> Result<Vec<Listed>, Failure> {
+    /// A look at what is in it.
+    pub fn world(&self) -> Result<World, Failure> {
         let name = format!("namespace {}", self.path().to_string_lossy());
         let again = Namespace::open(self.path()).map_err(|fault| explain(&name, &fault))?;
-        let world = World::on(again, "usysv".to_owned())?;
-        let queues = world.queues();
-        queues.map_err(|errno| Failure::new(format!("{name}: {errno}")))
+        World::on(again, "usysv".to_owned())
     }
 
     /// Removes it and everything in it.

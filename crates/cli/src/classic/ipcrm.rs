@@ -1,10 +1,11 @@
 //! `ipcrm`: removes what its options name, in their order.
 
 use super::number::{self, Bad};
-use super::{Exit, Shell, tables};
+use super::{Exit, Shell};
 use crate::getopt::Takes::{MaybeValue, Nothing, Value};
 use crate::getopt::{Opt, opt};
 use crate::sys;
+use crate::world::{Listed, Which};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use usysv::Errno;
@@ -40,7 +41,7 @@ Usage: ipcrm [OPTION]...
  -h, --help               this text
  -V, --version            the version
 
-The namespace is $USYSV_NS, or the default one; `usysv --kernel ipcrm` removes the kernel's queues.
+The namespace is $USYSV_NS, or the default one; `usysv --kernel ipcrm` removes the kernel's objects.
 ";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,9 +163,11 @@ fn id_of_key(shell: &mut Shell, kind: Kind, text: &[u8]) -> Result<Option<i32>, 
         shell.warn([b"illegal key (", text, b")"].concat());
         return Ok(None);
     }
+    let backend = shell.world()?.backend();
     let found = match kind {
-        Kind::Msg => shell.world()?.backend().msgget(key, 0),
-        Kind::Shm | Kind::Sem => absent(shell, kind, Errno::ENOENT)?,
+        Kind::Msg => backend.msgget(key, 0),
+        Kind::Shm => backend.shmget(key, 0, 0),
+        Kind::Sem => backend.semget(key, 0, 0),
     };
     let why = match found {
         Ok(id) => return Ok(Some(id)),
@@ -187,9 +190,11 @@ fn remove(shell: &mut Shell, kind: Kind, by: By, id: i32, verbose: bool) -> Resu
         };
         shell.print(format!("removing {what} id `{id}'\n"));
     }
+    let backend = shell.world()?.backend();
     let removed = match kind {
-        Kind::Msg => shell.world()?.backend().msg_remove(id),
-        Kind::Shm | Kind::Sem => absent(shell, kind, Errno::EINVAL)?.map(drop),
+        Kind::Msg => backend.msg_remove(id),
+        Kind::Shm => backend.shm_remove(id),
+        Kind::Sem => backend.sem_remove(id),
     };
     let noun = match by {
         By::Id => "id",
@@ -206,30 +211,29 @@ fn remove(shell: &mut Shell, kind: Kind, by: By, id: i32, verbose: bool) -> Resu
     Ok(1)
 }
 
-/// A namespace has no segments and no arrays yet; of the kernel's we do not know.
-fn absent(shell: &mut Shell, kind: Kind, errno: Errno) -> Result<Result<i32, Errno>, Exit> {
-    if !shell.world()?.is_kernel() {
-        return Ok(Err(errno));
-    }
-    let what = if kind == Kind::Shm {
-        "shared memory"
-    } else {
-        "semaphores"
-    };
-    Err(shell.fail(format!("{what}: not yet in usysv (message queues only)")))
-}
-
+/// Removes what can be read: everything, or everything of one kind.
 fn remove_all(shell: &mut Shell, only: Option<Kind>, verbose: bool) -> Result<u32, Exit> {
-    let wanted = |kind| only.is_none_or(|only| only == kind);
-    tables::warn_unlisted(shell, wanted(Kind::Shm), wanted(Kind::Sem))?;
-    if !wanted(Kind::Msg) {
-        return Ok(0);
-    }
-    let queues = shell.world()?.readable_queues();
-    let queues = queues.map_err(|e| shell.fail(e.to_string()))?;
     let mut errors = 0;
-    for (id, _) in queues {
-        errors += remove(shell, Kind::Msg, By::Id, id, verbose)?;
+    for kind in [Kind::Shm, Kind::Sem, Kind::Msg] {
+        if only.is_none_or(|only| only == kind) {
+            for id in readable(shell, kind)? {
+                errors += remove(shell, kind, By::Id, id, verbose)?;
+            }
+        }
     }
     Ok(errors)
+}
+
+fn readable(shell: &mut Shell, kind: Kind) -> Result<Vec<i32>, Exit> {
+    let world = shell.world()?;
+    let listed = match kind {
+        Kind::Msg => world.queues(Which::Readable).map(ids),
+        Kind::Shm => world.segments(Which::Readable).map(ids),
+        Kind::Sem => world.sets(Which::Readable).map(ids),
+    };
+    listed.map_err(|e| shell.fail(e.to_string()))
+}
+
+fn ids<T>(listed: Vec<Listed<T>>) -> Vec<i32> {
+    listed.into_iter().map(|(id, _)| id).collect()
 }

@@ -1,7 +1,7 @@
 //! `ipcs`: what exists, in util-linux's tables.
 
 use super::number::{self, Bad};
-use super::{Exit, Shell, tables};
+use super::{Exit, Shell, arrays, queues, segments};
 use crate::getopt::Takes::{Nothing, Value};
 use crate::getopt::{Opt, opt};
 use crate::sys;
@@ -56,7 +56,7 @@ How:
  -h, --help        this text
  -V, --version     the version
 
-The namespace is $USYSV_NS, or the default one; `usysv --kernel ipcs` shows the kernel's queues.
+The namespace is $USYSV_NS, or the default one; `usysv --kernel ipcs` shows the kernel's objects.
 ";
 
 /// Which of the tables.
@@ -115,32 +115,27 @@ pub fn run(shell: &mut Shell) -> Result<Exit, Exit> {
         }
     }
     if let Some(id) = id {
-        if [queues, segments, arrays].iter().filter(|&&on| on).count() != 1 {
-            return Err(shell.fail("when using an ID, a single resource must be specified"));
-        }
-        return if queues {
-            tables::queue_details(shell, id, unit)
-        } else {
-            tables::warn_unlisted(shell, segments, arrays)?;
-            shell.warn(format!("id {id} not found"));
-            Ok(0)
+        return match (queues, segments, arrays) {
+            (true, false, false) => queues::details(shell, id, unit),
+            (false, true, false) => segments::details(shell, id, unit),
+            (false, false, true) => arrays::details(shell, id),
+            _ => Err(shell.fail("when using an ID, a single resource must be specified")),
         };
     }
     if !queues && !segments && !arrays {
         (queues, segments, arrays) = (true, true, true);
     }
-    tables::warn_unlisted(shell, segments, arrays)?;
     shell.print("\n");
     if queues {
-        tables::queues(shell, format, unit)?;
+        queues::queues(shell, format, unit)?;
         shell.print("\n");
     }
     if segments {
-        tables::segments(shell, format, unit);
+        segments::segments(shell, format, unit)?;
         shell.print("\n");
     }
     if arrays {
-        tables::arrays(shell, format);
+        arrays::arrays(shell, format)?;
         shell.print("\n");
     }
     Ok(0)

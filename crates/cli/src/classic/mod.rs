@@ -1,14 +1,17 @@
 //! `ipcs`, `ipcrm` and `ipcmk`, imitating util-linux 2.38 byte for byte: options, tables, messages
 //! and exit statuses. Scripts that call those tools call these without noticing.
 //!
-//! What differs on purpose: `--help` and `--version` speak of usysv, and a negative id is never
-//! found (util-linux shows the first object instead). Semaphores and shared memory are not there
-//! yet: a namespace has none, so their tables are empty; making one fails with a reason.
+//! What differs on purpose: `--help` and `--version` speak of usysv; a negative id is never found
+//! (util-linux shows the first object instead, or crashes); and a size with two points in it is
+//! refused (`1.0.5K`, where util-linux takes the last for the fraction).
 
+mod arrays;
 mod ipcmk;
 mod ipcrm;
 mod ipcs;
 mod number;
+mod queues;
+mod segments;
 mod tables;
 
 use crate::getopt::{Bad, Getopt, Opt};

@@ -1,14 +1,15 @@
-//! The command's environment: ours, plus the library and the namespace.
+//! The command's environment: ours, plus the library, the namespace and what was asked of them.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// `environ` with `LD_PRELOAD` and `USYSV_NS` set.
+/// `environ` with `LD_PRELOAD` and `USYSV_NS` set, and `USYSV_POSIX_SHM` if that was asked for.
 pub fn build(
     vars: impl Iterator<Item = (OsString, OsString)>,
     library: &Path,
     namespace: &CStr,
+    posix_shm: bool,
 ) -> Vec<CString> {
     let mut preload = library.as_os_str().to_owned();
     let mut envp = Vec::new();
@@ -16,11 +17,15 @@ pub fn build(
         match name.as_bytes() {
             b"LD_PRELOAD" => preload = in_front(library.as_os_str(), &value),
             b"USYSV_NS" => {}
+            b"USYSV_POSIX_SHM" if posix_shm => {}
             _ => envp.push(entry(name.as_bytes(), value.as_bytes())),
         }
     }
     envp.push(entry(b"LD_PRELOAD", preload.as_bytes()));
     envp.push(entry(b"USYSV_NS", namespace.to_bytes()));
+    if posix_shm {
+        envp.push(entry(b"USYSV_POSIX_SHM", b"1"));
+    }
     envp
 }
 

@@ -7,12 +7,13 @@ mod elf;
 mod environment;
 mod library;
 mod os;
+mod report;
 mod supervise;
 mod target;
 
 use crate::args;
 use crate::failure::Failure;
-use crate::world::{self, Listed, Private};
+use crate::world::{self, Private};
 use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use supervise::Ended;
@@ -48,7 +49,7 @@ pub fn run(args: &args::Run, namespace: Option<OsString>) -> Result<u8, Failure>
                 .iter()
                 .map(c_string)
                 .collect::<Result<_, _>>()?,
-            envp: environment::build(std::env::vars_os(), &library, namespace),
+            envp: environment::build(std::env::vars_os(), &library, namespace, args.posix_shm),
         })
     };
     if args.private {
@@ -66,40 +67,18 @@ pub fn run(args: &args::Run, namespace: Option<OsString>) -> Result<u8, Failure>
 
 fn clean_up(private: Private, args: &args::Run) -> Result<(), Failure> {
     if !args.quiet
-        && let Ok(queues) = private.queues()
-        && !queues.is_empty()
+        && let Ok(world) = private.world()
+        && let Ok(lines) = report::left_behind(&world)
     {
-        eprintln!("usysv: left behind: {}", report(&queues));
+        for line in lines {
+            eprintln!("usysv: left behind: {line}");
+        }
     }
     if args.keep {
         eprintln!("usysv: kept: {}", private.path().to_string_lossy());
         return Ok(());
     }
     private.destroy()
-}
-
-/// `2 message queues (msqid 0 key 0x0000002a, 3 messages; ...)`
-fn report(queues: &[Listed]) -> String {
-    /// Queues described one by one.
-    const MOST: usize = 8;
-    let plural = |n: u64| if n == 1 { "" } else { "s" };
-    let mut each: Vec<String> = queues
-        .iter()
-        .take(MOST)
-        .map(|(id, ds)| {
-            let (key, n) = (ds.msg_perm.key, ds.msg_qnum);
-            format!("msqid {id} key 0x{key:08x}, {n} message{}", plural(n))
-        })
-        .collect();
-    if queues.len() > MOST {
-        each.push(format!("and {} more", queues.len() - MOST));
-    }
-    let count = queues.len() as u64;
-    format!(
-        "{count} message queue{} ({})",
-        plural(count),
-        each.join("; ")
-    )
 }
 
 fn c_string(text: impl AsRef<std::ffi::OsStr>) -> Result<CString, Failure> {

@@ -2,6 +2,7 @@
 
 mod definition;
 mod golden;
+mod golden_objects;
 mod messages;
 mod namespace;
 mod program;

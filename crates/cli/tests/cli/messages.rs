@@ -121,7 +121,7 @@ fn the_key_of_failed_ftoks_is_warned_about() {
     prints(
         "k send --key 0xffffffff --create x",
         "usysv: note: key 0xffffffff is what ftok returns when it fails (missing file?): programs \
-         that don't check share that queue\n",
+         that don't check share that object\n",
     );
 }
 

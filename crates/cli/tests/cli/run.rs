@@ -88,6 +88,21 @@ fn the_environment_names_library_and_namespace() {
 }
 
 #[test]
+fn posix_shm_is_the_namespace_s_when_asked_for() {
+    let show = ["sh", "-c", "echo ${USYSV_POSIX_SHM-unset}"];
+    let run = |options: &[&str], value: Option<&str>| {
+        let mut command = usysv(&[&["run", "--private"], options, &show[..]].concat());
+        command.env_remove("USYSV_POSIX_SHM");
+        finish(command.envs(value.map(|value| ("USYSV_POSIX_SHM", value)))).out
+    };
+    assert_eq!(run(&[], None), "unset\n");
+    assert_eq!(run(&["--posix-shm"], None), "1\n");
+    // What the caller set is the program's, but for what was asked here.
+    assert_eq!(run(&[], Some("0")), "0\n");
+    assert_eq!(run(&["--posix-shm"], Some("0")), "1\n");
+}
+
+#[test]
 fn the_library_goes_in_front_of_other_preloads() {
     let mut command = usysv(&["run", "--private", "sh", "-c", "echo $LD_PRELOAD"]);
     let ran = finish(command.env("LD_PRELOAD", "/nonexistent.so"));
