@@ -247,7 +247,7 @@ fn asked(target: Target, unit: Unit) -> String {
             let (size, name) = scale(bound, unit);
             format!("<= {} {name}", bound / size)
         }
-        Target::Within(factor, _) => format!("<= {factor}x no backlog"),
+        Target::Within(factor, base) => format!("<= {factor}x {base}"),
         Target::Works => "works".into(),
     }
 }
