@@ -315,7 +315,7 @@ pub const ROWS: &[Row] = &[
         .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
     Row::new("pingpong-2cpu", "ping-pong sleeping (spin off), 2 CPUs", Work::PingPong { one_cpu: false })
         .watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
-    Row::new("pingpong-1cpu", "ping-pong sleeping, 1 CPU", Work::PingPong { one_cpu: true })
+    Row::new("pingpong-1cpu", "ping-pong, 1 CPU", Work::PingPong { one_cpu: true })
         .asks(Target::NotWorse),
 
     Row::new("sem-pair", "semaphore taken and given", Work::SemPair { len: 1, undo: false })
@@ -334,7 +334,7 @@ pub const ROWS: &[Row] = &[
         .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
     Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong { one_cpu: false })
         .watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
-    Row::new("sem-pingpong-1cpu", "semaphore ping-pong sleeping, 1 CPU", Work::SemPingPong { one_cpu: true })
+    Row::new("sem-pingpong-1cpu", "semaphore ping-pong, 1 CPU", Work::SemPingPong { one_cpu: true })
         .asks(Target::NotWorse),
     Row::new("sem-create-remove", "semget(IPC_PRIVATE)+IPC_RMID", Work::SemCreateRemove),
 

@@ -6,11 +6,12 @@
 //! would end a sleep.
 //!
 //! Looking is for when the other side runs on another CPU; on the same one it would only keep it
-//! from running.
+//! from running. There the call lets the others run once, and looks again when it is back.
 
 use crate::errno::{Errno, Result};
 use crate::sys;
 use crate::tls;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// How long a call looks before it sleeps.
@@ -19,10 +20,15 @@ const LOOK_NS: u64 = 20_000;
 /// from who writes it, and meanwhile more than one piece of news may come.
 const GLANCE_NS: u64 = 1_000;
 
+/// A switch to the other side and back costs less than a sleep and a wake.
+const YIELDS: u32 = 1;
+
 /// One call's looking.
 pub(crate) struct Look {
     /// 0: it is not worth while.
     until_ns: u64,
+    /// On the same CPU: how often the other side is let on before this call sleeps.
+    yields: Cell<u32>,
     hurry: bool,
     handled: u32,
 }
@@ -38,6 +44,11 @@ impl Look {
                 false => 0,
             },
             hurry,
+            yields: Cell::new(if sys::spins() && !worth_while {
+                YIELDS
+            } else {
+                0
+            }),
             handled: tls::block().handled.load(Relaxed),
         }
     }
@@ -54,12 +65,19 @@ impl Look {
     pub fn is_over(&self) -> Result<bool> {
         match self.interrupted() {
             true => Err(Errno::EINTR),
-            false => Ok(self.time_is_up()),
+            false => Ok(self.yields.get() == 0 && self.time_is_up()),
         }
     }
 
     /// Watches until there is `news`, a handler ran, or it is time to sleep.
     pub fn watch(&self, news: impl Fn() -> bool) {
+        while self.yields.get() > 0 && !self.interrupted() {
+            self.yields.set(self.yields.get() - 1);
+            sys::sched_yield();
+            if news() {
+                return;
+            }
+        }
         while !self.time_is_up() && !self.interrupted() {
             if !self.hurry {
                 sys::pause(GLANCE_NS);
