@@ -72,7 +72,13 @@ impl Creds {
     #[inline]
     pub fn may(&self, o: &Owned, asked: u32) -> bool {
         let asked = (asked >> 6 | asked >> 3 | asked) & 7;
-        let granted = if self.euid == o.cuid || self.euid == o.uid {
+        let owns = self.euid == o.cuid || self.euid == o.uid;
+        owns && asked & !(o.mode >> 6) == 0 || self.may_otherwise(o, asked, owns)
+    }
+
+    #[cold]
+    fn may_otherwise(&self, o: &Owned, asked: u32, owns: bool) -> bool {
+        let granted = if owns {
             o.mode >> 6
         } else if self.in_group(o.cgid) || self.in_group(o.gid) {
             o.mode >> 3

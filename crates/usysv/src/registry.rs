@@ -51,7 +51,10 @@ struct Places {
     sequence: AtomicU32,
     /// Units of all objects: semaphores, or pages. A hint, like the map.
     units: AtomicU64,
-    reserved: [AtomicU64; 6],
+    /// How many bits are set in `used`.
+    in_use: AtomicU32,
+    reserved2: AtomicU32,
+    reserved: [AtomicU64; 5],
     used: [AtomicU64; PLACES / 64],
     /// Removed segments that were attached when somebody last looked. The bit is set before the
     /// removal's commit, under the object's lock, and cleared under the name lock, when the names
@@ -68,7 +71,11 @@ impl Places {
         if let Some(word) = self.used.get(index as usize / 64) {
             let bit = 1 << (index % 64);
             let old = word.load(Relaxed);
-            word.store(if used { old | bit } else { old & !bit }, Relaxed);
+            let new = if used { old | bit } else { old & !bit };
+            word.store(new, Relaxed);
+            let in_use = self.in_use.load(Relaxed).wrapping_add(new.count_ones());
+            self.in_use
+                .store(in_use.wrapping_sub(old.count_ones()), Relaxed);
         }
     }
 
@@ -77,14 +84,10 @@ impl Places {
         word.is_some_and(|word| word.load(Relaxed) >> (index % 64) & 1 != 0)
     }
 
-    fn count(&self) -> u32 {
-        self.used.iter().map(|w| w.load(Relaxed).count_ones()).sum()
-    }
-
     /// How many objects there are, if the limits allow another.
     fn room(&self, plan: &Plan<'_>) -> Option<u32> {
         let units = self.units.load(Relaxed).checked_add(plan.units)?;
-        let in_use = self.count();
+        let in_use = self.in_use.load(Relaxed);
         (u64::from(in_use) < plan.most && units <= plan.most_units).then_some(in_use)
     }
 
@@ -597,6 +600,8 @@ impl Names<'_> {
         for (word, truth) in self.places(kind).used.iter().zip(used) {
             word.store(truth, Relaxed);
         }
+        let in_use = used.iter().map(|word| word.count_ones()).sum();
+        self.places(kind).in_use.store(in_use, Relaxed);
         Ok(())
     }
 

@@ -253,9 +253,9 @@ pub(super) fn extents_in(len: usize) -> usize {
     STARTS.iter().skip(1).take_while(|end| **end <= len).count()
 }
 
-/// A new queue's file, and what of it has memory from the start: the header and the first slots.
+/// A new queue's file, and what of it has memory from the start: the header.
 pub(crate) const FILE_LEN: usize = STARTS[1];
-pub(crate) const BACKED: usize = 2 * PAGE;
+pub(crate) const BACKED: usize = PAGE;
 
 #[inline]
 pub(super) fn slot_offset(index: u32) -> Result<usize> {
@@ -292,7 +292,6 @@ pub(crate) fn fill(map: &Map, qbytes: u64) -> Result<()> {
     let h: &Header = map.at(0)?;
     h.qbytes.store(qbytes, Relaxed);
     h.extents.store(1, Relaxed);
-    h.slots_backed.store((PAGE / SLOT) as u32, Relaxed);
     h.next_seq.store(1, Relaxed);
     clear_derived(h);
     Ok(())

@@ -56,7 +56,7 @@ impl Set<'_> {
 
     /// Stores what the journal says. The counts of undo are kept on the way; a recovery makes them
     /// anew.
-    #[inline]
+    #[inline(always)] // Most callers know the change.
     pub(super) fn apply(&self, op: u32) -> Result<()> {
         let h = self.h;
         let row = h.op_row.load(Relaxed);
