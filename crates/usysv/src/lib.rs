@@ -58,5 +58,6 @@ pub use queue::{Message, Queue, Select};
 pub use segment::{Attached, Segment};
 pub use sem::{SemUndo, SemWaiter};
 pub use set::{Guard, Op, SemaphoreSet};
+pub use shm::ShmAttacher;
 #[doc(hidden)]
 pub use sleeping::interrupted;

@@ -56,6 +56,41 @@ fn bytes_are_copied_within_bounds_by_the_kernel() {
 }
 
 #[test]
+fn attachers_are_listed_by_the_engine() {
+    let engine = engine();
+    let segment = Segment::create(&engine, Key(0), 5000, 0o600).expect("create");
+    let attachers = || {
+        let mut all = Vec::new();
+        let listed = engine.each_attacher(segment.shmid(), &mut |a| all.push(*a));
+        listed.expect("each_attacher");
+        all
+    };
+    assert_eq!(attachers(), []);
+    let one = segment.attach().expect("attach");
+    let two = segment.attach_read_only().expect("attach");
+    let all = attachers();
+    let told = |a: &usysv::ShmAttacher| (a.pid, a.addr, a.len, a.writable());
+    let told: Vec<_> = all.iter().map(told).collect();
+    let pid = std::process::id() as i32;
+    assert_eq!(
+        told,
+        [
+            (pid, one.as_ptr() as usize, 8192, Some(true)),
+            (pid, two.as_ptr() as usize, 8192, Some(false)),
+        ]
+    );
+    drop(one);
+    assert_eq!(attachers(), all[1..]);
+    assert_eq!(all[0].writable(), None);
+    drop(two);
+    let shmid = segment.shmid();
+    segment.remove().expect("remove");
+    let listed = engine.each_attacher(shmid, &mut |_| panic!("nobody has it"));
+    assert_eq!(listed, Err(Errno::EINVAL));
+    engine.namespace().destroy().expect("destroy");
+}
+
+#[test]
 fn posix_memory_is_a_name_in_the_namespace() {
     let engine = engine();
     let ns = engine.namespace();

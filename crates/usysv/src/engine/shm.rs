@@ -9,7 +9,7 @@ use crate::namespace::Limits;
 use crate::object::{self, Kind};
 use crate::path::Path;
 use crate::registry::Plan;
-use crate::shm::{self, Change, PAGE, whole_pages};
+use crate::shm::{self, Change, Locked, PAGE, ShmAttacher, whole_pages};
 use crate::sys;
 
 impl Engine {
@@ -48,6 +48,17 @@ impl Engine {
                 visit(shmid, &ds, shm::resident(&self.ns, index));
             }
         })
+    }
+
+    /// Calls `visit`, which must not call the engine, with every attachment of a segment. Needs
+    /// read permission.
+    pub fn each_attacher(&self, shmid: i32, visit: &mut dyn FnMut(&ShmAttacher)) -> Result<()> {
+        self.know_own()?;
+        self.on_segment(shmid, |segment| {
+            may_read(segment)?;
+            segment.each_attacher(visit)
+        })
+        .map_err(gone)
     }
 
     /// Makes the file of a segment's bytes.
@@ -152,10 +163,7 @@ impl SharedMemory for Engine {
     fn shm_stat(&self, shmid: i32) -> Result<ShmidDs> {
         self.know_own()?;
         self.on_segment(shmid, |segment| {
-            if !Creds::current().may(&segment.owned(), 0o444) {
-                // Gone with its last attacher comes first.
-                return Err(segment.look().err().unwrap_or(Errno::EACCES));
-            }
+            may_read(segment)?;
             segment.status()
         })
         .map_err(gone)
@@ -263,8 +271,8 @@ impl SharedMemory for Engine {
         self.know_own()?;
         let pin = self.pin_index(Kind::Shm, index)?;
         let ds = self.on_pinned(&pin, |segment| {
-            if !any && !Creds::current().may(&segment.owned(), 0o444) {
-                return Err(segment.look().err().unwrap_or(Errno::EACCES));
+            if !any {
+                may_read(segment)?;
             }
             segment.status()
         });
@@ -272,6 +280,14 @@ impl SharedMemory for Engine {
             pin.id(),
             ds.map_err(|e| if e == Errno::EACCES { e } else { Errno::EINVAL })?,
         ))
+    }
+}
+
+/// EACCES: the caller may not read it. Gone with its last attacher comes first.
+fn may_read(segment: &mut Locked<'_>) -> Result<()> {
+    match Creds::current().may(&segment.owned(), 0o444) {
+        true => Ok(()),
+        false => Err(segment.look().err().unwrap_or(Errno::EACCES)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `shmctl` on one segment: status, changes, removal.
 
 use super::Locked;
+use super::layout::HELD;
+use super::owner::{self, Mapping};
 use crate::abi::{IPCMNI, IpcPerm, SHM_LOCKED, ShmidDs};
 use crate::crash::crashpoint;
 use crate::errno::Result;
@@ -14,6 +16,29 @@ pub(crate) struct Change {
     pub uid: u32,
     pub gid: u32,
     pub mode: u32,
+}
+
+/// An attachment, or what was left of it as a piece by `munmap` and its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShmAttacher {
+    /// The process that has it.
+    pub pid: i32,
+    /// Where, in that process's memory.
+    pub addr: usize,
+    /// How many bytes, in whole pages.
+    pub len: usize,
+    inode: u64,
+}
+
+impl ShmAttacher {
+    /// Whether the process can write there now, by its `/proc/PID/maps`. `None`: that may not be
+    /// looked at, or the attachment is gone.
+    pub fn writable(&self) -> Option<bool> {
+        match owner::mapping(self.pid as u32, self.inode, self.addr as u64) {
+            Mapping::File { writable } => Some(writable),
+            Mapping::Other | Mapping::Unknown => None,
+        }
+    }
 }
 
 const LOCKED: u32 = SHM_LOCKED as u32;
@@ -49,6 +74,24 @@ impl Locked<'_> {
             shm_nattch: u64::from(nattch),
             ..ShmidDs::default()
         })
+    }
+
+    /// Calls `visit` with each attachment. EIDRM: it went with its last attacher just now.
+    pub fn each_attacher(&mut self, visit: &mut dyn FnMut(&ShmAttacher)) -> Result<()> {
+        self.look()?;
+        let inode = self.data_inode();
+        for slot in 0..self.h.used.load(Relaxed) {
+            let record = self.record(slot)?;
+            if record.state.load(Relaxed) == HELD {
+                visit(&ShmAttacher {
+                    pid: record.pid.load(Relaxed) as i32,
+                    addr: record.addr.load(Relaxed) as usize,
+                    len: record.len.load(Relaxed) as usize,
+                    inode,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// `IPC_SET`.

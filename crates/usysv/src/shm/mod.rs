@@ -28,6 +28,7 @@ pub(crate) mod pieces;
 mod records;
 
 pub(crate) use ctl::Change;
+pub use ctl::ShmAttacher;
 pub(crate) use layout::{FILE_LEN, fill};
 pub(crate) use records::Held;
 

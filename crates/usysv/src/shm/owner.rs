@@ -29,28 +29,44 @@ pub(crate) fn bell(ns: &Namespace) -> u64 {
     u64::from(bell.index) << 32 | u64::from(bell.generation)
 }
 
+/// What a process has at an address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mapping {
+    /// Not the file.
+    Other,
+    /// The file, which can be written there now, or not.
+    File { writable: bool },
+    /// /proc does not tell.
+    Unknown,
+}
+
 /// Whether a process has a file mapped at an address. In doubt, it has.
 pub(super) fn maps(pid: u32, inode: u64, addr: u64) -> bool {
+    mapping(pid, inode, addr) != Mapping::Other
+}
+
+/// How a process has a file mapped at an address.
+pub(super) fn mapping(pid: u32, inode: u64, addr: u64) -> Mapping {
     if inode == 0 {
-        return true;
+        return Mapping::Unknown;
     }
     let pid = Digits::decimal(u64::from(pid));
     let Ok(path) = Path::of(&[b"/proc/", pid.as_bytes(), b"/maps"]) else {
-        return true;
+        return Mapping::Unknown;
     };
     let Ok(fd) = sys::open(path.as_c(), libc::O_RDONLY, 0) else {
-        return true;
+        return Mapping::Unknown;
     };
     let mut buffer = [0u8; 4096];
     let (mut at, mut kept, mut any) = (0u64, 0usize, false);
     loop {
         let Some(room) = buffer.get_mut(kept..) else {
-            return true;
+            return Mapping::Unknown;
         };
         match sys::read(&fd, room, at) {
             // A process that is about to end, or an image that may not be looked at.
-            Ok(0) => return !any,
-            Err(_) => return true,
+            Ok(0) if any => return Mapping::Other,
+            Ok(0) | Err(_) => return Mapping::Unknown,
             Ok(len) => {
                 any = true;
                 at += len as u64;
@@ -61,29 +77,26 @@ pub(super) fn maps(pid: u32, inode: u64, addr: u64) -> bool {
         let whole = text.iter().rposition(|&c| c == b'\n').map_or(0, |n| n + 1);
         let lines = text.get(..whole).unwrap_or(&[]).split(|&c| c == b'\n');
         for line in lines {
-            if line_is(line, inode, addr) {
-                return true;
+            if let Some(writable) = line_is(line, inode, addr) {
+                return Mapping::File { writable };
             }
         }
         buffer.copy_within(whole..kept, 0);
         kept -= whole;
         if kept == buffer.len() {
-            return true;
+            return Mapping::Unknown;
         }
     }
 }
 
-/// `start-end perms offset dev inode path`
-fn line_is(line: &[u8], inode: u64, addr: u64) -> bool {
+/// `start-end perms offset dev inode path`: whether it can be written, if it is this file there.
+fn line_is(line: &[u8], inode: u64, addr: u64) -> Option<bool> {
     let mut words = line.split(|&c| c == b' ').filter(|w| !w.is_empty());
-    let Some(range) = words.next() else {
-        return false;
-    };
-    let mut ends = range.split(|&c| c == b'-').map(hex);
-    let (Some(start), Some(end)) = (ends.next(), ends.next()) else {
-        return false;
-    };
-    (start..end).contains(&addr) && words.nth(3).is_some_and(|word| number(word) == inode)
+    let mut ends = words.next()?.split(|&c| c == b'-').map(hex);
+    let (start, end) = (ends.next()?, ends.next()?);
+    let perms = words.next()?;
+    let is = (start..end).contains(&addr) && number(words.nth(2)?) == inode;
+    is.then(|| perms.contains(&b'w'))
 }
 
 fn hex(text: &[u8]) -> u64 {

@@ -210,7 +210,7 @@ impl Locked<'_> {
     }
 
     /// The inode of the bytes, as maps show it; 0: unknown.
-    fn data_inode(&self) -> u64 {
+    pub(super) fn data_inode(&self) -> u64 {
         let path = self.ns.beside_path(Kind::Shm, index_of(self.id));
         let st = path.and_then(|path| sys::lstat(path.as_c()));
         st.map_or(0, |st| st.st_ino)
