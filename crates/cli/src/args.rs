@@ -1,11 +1,15 @@
 //! The command line: every flag's name, help, man page entry and completion come from here.
 
+mod shm;
+
 use crate::key;
 use crate::sem;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
 use usysv::{Key, Op};
+
+pub use shm::{Shm, ShmCat, ShmSegment, ShmWrite};
 
 /// System V IPC in user space: run unmodified programs on it, and see inside.
 ///
@@ -35,7 +39,7 @@ pub struct Place {
     /// The namespace, by name or absolute path [default: $USYSV_NS, else this machine's or user's]
     #[arg(long, value_name = "NAME|PATH", global = true)]
     pub ns: Option<OsString>,
-    /// Work on the kernel's own objects (ipcs, ipcrm, ipcmk, send, recv, peek, sem, limits)
+    /// Work on the kernel's own objects (ipcs, ipcrm, ipcmk, send, recv, peek, sem, shm, limits)
     #[arg(long, global = true, conflicts_with = "ns")]
     pub kernel: bool,
 }
@@ -48,6 +52,7 @@ Examples:
   usysv send --key 42 --create hi     put a message into a queue
   usysv recv --key 42                 take it out again
   usysv sem get --key 42              show semaphores, who waits, and who holds what
+  usysv shm cat --key 42 | hexdump -C show a segment's bytes
   usysv --kernel ipcs                 the same tools on the kernel's objects
 
 Exit status: 0 on success, 1 on error, 2 on wrong usage, 3 when --nowait would have waited;
@@ -61,6 +66,8 @@ pub enum Command {
     Peek(Peek),
     #[command(subcommand)]
     Sem(Sem),
+    #[command(subcommand)]
+    Shm(Shm),
     Limits(Limits),
     /// Show what exists: util-linux's ipcs on a namespace
     ///
@@ -100,6 +107,9 @@ impl Command {
             Command::Sem(Sem::Get(_)) => "sem get",
             Command::Sem(Sem::Set(_)) => "sem set",
             Command::Sem(Sem::Op(_)) => "sem op",
+            Command::Shm(Shm::Cat(_)) => "shm cat",
+            Command::Shm(Shm::Write(_)) => "shm write",
+            Command::Shm(Shm::Attachers(_)) => "shm attachers",
             Command::Limits(_) => "limits",
             Command::Ipcs(_) => "ipcs",
             Command::Ipcrm(_) => "ipcrm",

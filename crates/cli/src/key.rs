@@ -1,4 +1,4 @@
-//! Which queue a command means: `--key` or `--id`.
+//! Which object a command means: `--key` or `--id`; and what failed calls on queues mean.
 
 use crate::failure::Failure;
 use crate::world::World;
@@ -35,12 +35,12 @@ pub fn parse(text: &str) -> Result<Key, String> {
         _ => return Err("a key has 32 bits".to_owned()),
     };
     match key {
-        Key::PRIVATE => Err("0 is IPC_PRIVATE, no queue's key: use --id".to_owned()),
+        Key::PRIVATE => Err("0 is IPC_PRIVATE, no object's key: use --id".to_owned()),
         key => Ok(key),
     }
 }
 
-/// A queue by its key or its id.
+/// A queue, a set or a segment, by its key or its id.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     /// `--key`

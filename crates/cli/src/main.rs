@@ -15,6 +15,7 @@ mod manual;
 mod queue;
 mod run;
 mod sem;
+mod shm;
 mod sys;
 mod world;
 
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Recv(args) => queue::recv(&World::open(&choice(place))?, &args),
         Command::Peek(args) => queue::peek(&World::open(&choice(place))?, &args),
         Command::Sem(args) => sem::sem(&World::open(&choice(place))?, &args),
+        Command::Shm(args) => shm::shm(&World::open(&choice(place))?, &args),
         Command::Limits(args) => limits::limits(&World::open(&choice(place))?, &args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),

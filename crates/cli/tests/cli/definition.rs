@@ -15,12 +15,15 @@ fn completions_know_every_subcommand() {
     for shell in ["bash", "zsh", "fish"] {
         let script = ran(&["completions", shell]).out;
         for command in [
-            "run", "ipcs", "ipcrm", "ipcmk", "send", "recv", "peek", "sem", "limits",
+            "run", "ipcs", "ipcrm", "ipcmk", "send", "recv", "peek", "sem", "shm", "limits",
         ] {
             assert!(script.contains(command), "{shell}: {command}");
         }
         for option in ["undo", "timeout"] {
             assert!(script.contains(option), "{shell}: sem op --{option}");
+        }
+        for word in ["cat", "write", "attachers", "offset", "length"] {
+            assert!(script.contains(word), "{shell}: shm {word}");
         }
     }
 }
@@ -37,6 +40,9 @@ fn help_has_examples() {
         &["sem", "get"],
         &["sem", "set"],
         &["sem", "op"],
+        &["shm", "cat"],
+        &["shm", "write"],
+        &["shm", "attachers"],
     ] {
         let help = ran(&[command, &["--help"]].concat());
         assert!(help.out.contains("Examples:"), "{command:?}: {help:?}");

@@ -7,5 +7,6 @@ mod messages;
 mod namespace;
 mod program;
 mod run;
+mod segments;
 mod semaphores;
 mod signals;
