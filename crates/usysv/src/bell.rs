@@ -5,6 +5,9 @@
 //! process execs. Then the kernel sets `DIED` in the cell and wakes one sleeper on it, if `WAITERS`
 //! is set. So whether a thread lives is a load from memory, and its death can be slept for.
 //!
+//! A thread that is not its process's first and execs leaves its number, and a bell that nobody marks:
+//! so whether the number of such a thread is taken is asked of the kernel.
+//!
 //! A bell that rings says that a thread is gone, not that its process is: see `liveness`.
 //!
 //! | word | meaning | leaves it by |
@@ -25,6 +28,7 @@ use crate::lock::{DIED, Head, TID, WAITERS, set_prev};
 use crate::map::{Map, Shared};
 use crate::namespace::Namespace;
 use crate::process::{self, Identity};
+use crate::sys;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence};
 
@@ -45,7 +49,8 @@ struct Cell {
     pid: AtomicU32,
     reserved2: AtomicU32,
     start: AtomicU64,
-    more: AtomicU64,
+    /// The pid namespace that the numbers are of, by its inode; 0: unknown.
+    pidns: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Cell>() == CELL);
@@ -140,6 +145,7 @@ fn take(cell: &Cell, word: u32, tid: u32, me: &Identity, block: &tls::Block) -> 
         cell.generation.fetch_add(1, Release);
         cell.pid.store(me.pid, Relaxed);
         cell.start.store(me.start, Relaxed);
+        cell.pidns.store(process::pid_namespace(), Relaxed);
         let first = head.list.load(Relaxed);
         cell.next.store(first, Relaxed);
         cell.prev.store(&raw const head.list as usize, Relaxed);
@@ -157,13 +163,24 @@ fn cell(map: &Map, index: usize) -> Result<&Cell> {
     map.at(index * CELL)
 }
 
+/// Whether the kernel could not mark a thread's end: one that is not its process's first takes the
+/// first one's number when it execs, and no longer is who its cell names.
+fn is_lost(cell: &Cell, tid: u32) -> bool {
+    tid != cell.pid.load(Relaxed)
+        && cell.pidns.load(Relaxed) == process::pid_namespace()
+        && !sys::exists(tid)
+}
+
 impl Namespace {
     /// Whether the thread of this bell is gone, or never had one.
     #[inline]
     pub(crate) fn rings(&self, bell: Bell) -> bool {
         cell(self.bells(), bell.index as usize).map_or(true, |cell| {
             let word = cell.word.load(Acquire);
-            word & TID == 0 || word & DIED != 0 || cell.generation.load(Relaxed) != bell.generation
+            word & TID == 0
+                || word & DIED != 0
+                || cell.generation.load(Relaxed) != bell.generation
+                || is_lost(cell, word & TID)
         })
     }
 

@@ -132,6 +132,15 @@ impl Engine {
         result
     }
 
+    /// As [`Engine::on`], for what only owner and creator may do: EPERM for who may not even open
+    /// the file.
+    fn on_own<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
+        self.on(kind, id, f).map_err(|e| match e {
+            Errno::EACCES => Errno::EPERM,
+            e => e,
+        })
+    }
+
     /// The names of an object that was just marked as removed go away. Names that the caller may
     /// not unlink are others' to sweep.
     fn forget(&self, kind: Kind, pin: &Pin<'_>) {

@@ -47,6 +47,15 @@ pub(crate) fn thread_lives(pid: u32, tid: u32) -> bool {
     }
 }
 
+/// Whether this thread sleeps, so that a signal would wake it: as nobody does who holds a lock of
+/// ours. In doubt, it does not.
+pub(crate) fn sleeps(tid: u32) -> bool {
+    let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(tid)).as_bytes()]);
+    let mut text = [0; 512];
+    let stat = path.and_then(|path| Stat::read(&path, &mut text));
+    stat.is_some_and(|stat| stat.0.first() == Some(&b'S'))
+}
+
 fn stat_path(directory: &[&[u8]]) -> Option<Path> {
     let mut path = Path::of(directory).ok()?;
     path.push(b"/stat").ok()?;

@@ -20,6 +20,7 @@
 
 use crate::critical;
 use crate::errno::{Errno, Result};
+use crate::liveness;
 use crate::process;
 use crate::sys;
 use crate::tls;
@@ -37,9 +38,13 @@ pub(crate) const OFFSET: isize = -32;
 const PAUSES_NS: [u64; 4] = [1000, 2000, 2000, 2000];
 /// How long a waiter sleeps before it looks whether the holder still exists.
 const LOOK_NS: u64 = 100_000_000;
-/// Looks at a holder that is gone without a trace before the lock is taken from it: a word that
-/// somebody scribbled, or a list that the kernel could not walk.
-const LOOKS: u32 = 3;
+/// Doubt at which the lock is taken from its holder: a word that somebody scribbled, or a list that
+/// the kernel could not walk.
+const ENOUGH: u32 = 21;
+/// Doubt at each look at a holder that is not there.
+const GONE: u32 = 7;
+/// Doubt at each look at a holder that sleeps: in a section nobody does, for long.
+const ASLEEP: u32 = 1;
 
 /// The lock, in shared memory.
 #[repr(C, align(64))]
@@ -71,10 +76,22 @@ pub(crate) enum Left {
     Ruins,
 }
 
+/// Calls `f`, in which this thread waits a second at most for a lock that nothing happens to: EIO
+/// then. For looks at many objects, which one that is held up must not hold up.
+pub(crate) fn impatiently<T>(f: impl FnOnce() -> T) -> T {
+    /// Looks, plus one.
+    const SECOND: u32 = 11;
+    let patience = &tls::block().patience;
+    let outer = patience.swap(SECOND, Relaxed);
+    let result = f();
+    patience.store(outer, Relaxed);
+    result
+}
+
 impl Lock {
     /// Takes the lock; no signal handler of the program runs until [`Lock::unlock`].
     ///
-    /// ENOSYS: the libc keeps its list in another way than this lock's layout.
+    /// ENOSYS: the libc keeps its list in another way than this lock's layout; EIO: see [`impatiently`].
     #[inline]
     pub fn lock(&self) -> Result<Left> {
         let thread = process::thread()?;
@@ -91,7 +108,14 @@ impl Lock {
         compiler_fence(SeqCst);
         let left = match self.word.compare_exchange(0, tid, Acquire, Relaxed) {
             Ok(_) => Left::Order,
-            Err(_) => self.lock_slow(tid),
+            Err(_) => match self.lock_slow(tid) {
+                Some(left) => left,
+                None => {
+                    head.pending.store(0, Relaxed);
+                    critical::leave();
+                    return Err(Errno::EIO);
+                }
+            },
         };
         self.link(head, entry);
         compiler_fence(SeqCst);
@@ -142,15 +166,15 @@ impl Lock {
     }
 
     #[cold]
-    fn lock_slow(&self, tid: u32) -> Left {
+    fn lock_slow(&self, tid: u32) -> Option<Left> {
         if self.take_after_pause(tid) {
-            return Left::Order;
+            return Some(Left::Order);
         }
-        let mut looks = 0;
+        let (mut doubt, mut looks) = (0, 0);
         loop {
             let word = self.word.load(Relaxed);
             let holder = word & TID;
-            if holder == 0 || word & DIED != 0 || looks >= LOOKS {
+            if holder == 0 || word & DIED != 0 || doubt >= ENOUGH {
                 let mine = tid | WAITERS;
                 if self
                     .word
@@ -158,7 +182,7 @@ impl Lock {
                     .is_ok()
                 {
                     let died = word & DIED != 0 || holder != 0;
-                    return if died { Left::Ruins } else { Left::Order };
+                    return Some(if died { Left::Ruins } else { Left::Order });
                 }
                 continue;
             }
@@ -171,11 +195,22 @@ impl Lock {
             {
                 continue;
             }
-            match sys::futex_wait(&self.word, waited, LOOK_NS) {
-                Err(Errno::ETIMEDOUT) if self.word.load(Relaxed) != waited => looks = 0,
-                Err(Errno::ETIMEDOUT) if !sys::exists(holder) => looks += 1,
-                _ => looks = 0,
+            if sys::futex_wait(&self.word, waited, LOOK_NS) != Err(Errno::ETIMEDOUT)
+                || self.word.load(Relaxed) != waited
+            {
+                doubt = 0;
+                continue;
             }
+            looks += 1;
+            if looks >= tls::block().patience.load(Relaxed).wrapping_sub(1) {
+                return None;
+            }
+            // Nobody locks twice: then the word is not what its holder wrote.
+            doubt = match holder == tid || !sys::exists(holder) {
+                true => doubt + GONE,
+                false if liveness::sleeps(holder) => doubt + ASLEEP,
+                false => 0,
+            };
         }
     }
 

@@ -60,6 +60,28 @@ pub(crate) fn identity() -> Result<Identity> {
     })
 }
 
+/// This process's pid namespace, by its inode; 0 where there is no /proc. Told once for each process: only a fork
+/// changes it.
+pub(crate) fn pid_namespace() -> u64 {
+    static INODE: AtomicU64 = AtomicU64::new(u64::MAX);
+    let known = INODE.load(Relaxed);
+    if known != u64::MAX && INODE_OF.load(Acquire) == generation() {
+        return known;
+    }
+    let mut text = [0; 64];
+    let len = sys::readlink(c"/proc/self/ns/pid", &mut text).unwrap_or(0);
+    let digits = text.iter().take(len).filter(|c| c.is_ascii_digit());
+    let inode = digits.fold(0u64, |n, c| {
+        n.wrapping_mul(10).wrapping_add(u64::from(c - b'0'))
+    });
+    INODE.store(inode, Relaxed);
+    INODE_OF.store(generation(), Release);
+    inode
+}
+
+/// The generation that asked for its pid namespace.
+static INODE_OF: AtomicU64 = AtomicU64::new(0);
+
 /// The generation of this process, 0 before [`thread`] was called in it.
 #[inline(always)]
 pub(crate) fn generation() -> u64 {

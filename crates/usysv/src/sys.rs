@@ -347,10 +347,13 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: u64) -> Re
     .map(drop)
 }
 
-/// Sleeps while both words are as expected, at most `timeout_ns`. ENOSYS: before Linux 5.16.
+/// Sleeps while all words are as expected, at most `timeout_ns`. ENOSYS: before Linux 5.16.
 ///
 /// Starts again after a handler with `SA_RESTART`: whoever relies on EINTR changes a word.
-pub(crate) fn futex_wait_both(words: [(&AtomicU32, u32); 2], timeout_ns: u64) -> Result<()> {
+pub(crate) fn futex_wait_any<const N: usize>(
+    words: [(&AtomicU32, u32); N],
+    timeout_ns: u64,
+) -> Result<()> {
     #[repr(C)]
     struct Waiter {
         val: u64,

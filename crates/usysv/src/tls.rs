@@ -49,6 +49,8 @@ pub struct Block {
     pub forking: AtomicU32,
     /// 1: this thread sent a message since it last began to receive one.
     pub sent: AtomicU32,
+    /// Looks at a lock that nothing happens to before it is given up, plus one; 0: never (`lock`).
+    pub patience: AtomicU32,
     /// Not `Sync`, so that a reference never leaves its thread.
     alone: PhantomData<*const ()>,
 }

@@ -5,6 +5,7 @@ use crate::abi::{self, MSG_COPY, MSG_EXCEPT, MsgInfo, MsqidDs};
 use crate::backend::Messages;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
+use crate::lock::impatiently;
 use crate::msg::{self, Change, Sink, Source, Want};
 use crate::object::Kind;
 use crate::registry::Plan;
@@ -149,7 +150,7 @@ impl Messages for Engine {
     }
 
     fn msg_set(&self, msqid: i32, ds: &MsqidDs) -> Result<()> {
-        self.on(Kind::Msg, msqid, |pin| {
+        self.on_own(Kind::Msg, msqid, |pin| {
             let mut q = msg::lock(&self.ns, pin, msqid)?;
             let creds = Creds::current();
             if !creds.owns(&q.creds_owner()) {
@@ -169,7 +170,7 @@ impl Messages for Engine {
     }
 
     fn msg_remove(&self, msqid: i32) -> Result<()> {
-        self.on(Kind::Msg, msqid, |pin| {
+        self.on_own(Kind::Msg, msqid, |pin| {
             let mut q = msg::lock(&self.ns, pin, msqid)?;
             if !Creds::current().owns(&q.creds_owner()) {
                 return Err(Errno::EPERM);
@@ -212,7 +213,8 @@ impl Messages for Engine {
 
     fn msg_stat_index(&self, index: i32, any: bool) -> Result<(i32, MsqidDs)> {
         let pin = self.pin_index(Kind::Msg, index)?;
-        let mut q = msg::lock(&self.ns, &pin, pin.id()).map_err(|_| Errno::EINVAL)?;
+        let locked = impatiently(|| msg::lock(&self.ns, &pin, pin.id()));
+        let mut q = locked.map_err(|_| Errno::EINVAL)?;
         if !any && !Creds::current().may(&q.creds_owner(), 0o444) {
             return Err(Errno::EACCES);
         }

@@ -5,6 +5,7 @@ use crate::abi::{SEMVMX, SemInfo, Sembuf, SemidDs};
 use crate::backend::{SemField, Semaphores};
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
+use crate::lock::impatiently;
 use crate::object::{self, Kind};
 use crate::registry::Plan;
 use crate::sem::{self, Locked, SemUndo, SemWaiter};
@@ -148,14 +149,16 @@ impl Semaphores for Engine {
     }
 
     fn sem_set(&self, semid: i32, ds: &SemidDs) -> Result<()> {
-        self.with_set(semid, 0, |q| {
+        crate::bell::mine(&self.ns)?;
+        self.on_own(Kind::Sem, semid, |pin| {
+            let mut q = sem::lock(&self.ns, pin, semid)?;
             let new = self.change_owner(Kind::Sem, semid, q.owned(), &ds.sem_perm)?;
             q.set(&new)
         })
     }
 
     fn sem_remove(&self, semid: i32) -> Result<()> {
-        self.on(Kind::Sem, semid, |pin| {
+        self.on_own(Kind::Sem, semid, |pin| {
             let mut q = sem::lock(&self.ns, pin, semid)?;
             if !Creds::current().owns(&q.owned()) {
                 return Err(Errno::EPERM);
@@ -241,7 +244,8 @@ impl Semaphores for Engine {
     fn sem_stat_index(&self, index: i32, any: bool) -> Result<(i32, SemidDs)> {
         crate::bell::mine(&self.ns)?;
         let pin = self.pin_index(Kind::Sem, index)?;
-        let mut q = sem::lock(&self.ns, &pin, pin.id()).map_err(|_| Errno::EINVAL)?;
+        let locked = impatiently(|| sem::lock(&self.ns, &pin, pin.id()));
+        let mut q = locked.map_err(|_| Errno::EINVAL)?;
         if !any && !Creds::current().may(&q.owned(), 0o444) {
             return Err(Errno::EACCES);
         }

@@ -5,6 +5,7 @@ use crate::abi::{SHM_HUGETLB, SHM_NORESERVE, ShmLimits, ShmUsage, ShmidDs};
 use crate::backend::SharedMemory;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
+use crate::lock::impatiently;
 use crate::namespace::Limits;
 use crate::object::{self, Kind};
 use crate::path::Path;
@@ -183,12 +184,18 @@ impl SharedMemory for Engine {
             });
             Ok(())
         })
-        .map_err(gone)
+        .map_err(|e| {
+            if e == Errno::EACCES {
+                Errno::EPERM
+            } else {
+                gone(e)
+            }
+        })
     }
 
     fn shm_remove(&self, shmid: i32) -> Result<()> {
         self.know_own()?;
-        self.on(Kind::Shm, shmid, |pin| {
+        self.on_own(Kind::Shm, shmid, |pin| {
             let gone = self.on_pinned(pin, |segment| {
                 if segment.is_dest() {
                     segment.look()?;
@@ -270,11 +277,13 @@ impl SharedMemory for Engine {
     fn shm_stat_index(&self, index: i32, any: bool) -> Result<(i32, ShmidDs)> {
         self.know_own()?;
         let pin = self.pin_index(Kind::Shm, index)?;
-        let ds = self.on_pinned(&pin, |segment| {
-            if !any {
-                may_read(segment)?;
-            }
-            segment.status()
+        let ds = impatiently(|| {
+            self.on_pinned(&pin, |segment| {
+                if !any {
+                    may_read(segment)?;
+                }
+                segment.status()
+            })
         });
         Ok((
             pin.id(),

@@ -3,15 +3,11 @@
 use super::layout::{
     self, CONTINUES, FREE, LEFT, MORE_OPS, NIL, OPS as INLINE, PAGE, SLOT, SLOTS, WAITS,
 };
-use super::recover::failed;
 use super::{Locked, Set};
 use crate::abi::Sembuf;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use core::sync::atomic::Ordering::*;
-
-/// Seconds that a signal handler may take before its call's slot is given to others.
-const ABANDONED_S: u32 = 60;
 
 /// Slots that hold the operations which do not fit a waiter's own.
 pub(super) fn continuing(nops: u32) -> u32 {
@@ -88,7 +84,6 @@ impl Locked<'_> {
             let slot = self.p.slot(index)?;
             match slot.state.load(Acquire) {
                 LEFT => self.free_waiter(index)?,
-                WAITS if self.was_abandoned(index)? => self.free_waiter(index)?,
                 WAITS if self.is_dead(index)? => {
                     if slot.news.load(Relaxed) == 0 {
                         self.leave_line(index)?;
@@ -99,14 +94,6 @@ impl Locked<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Whether a handler interrupted this wait so long ago that it must have left it by `longjmp`.
-    /// One that comes back after all finds the slot another's, and knows that it was interrupted.
-    fn was_abandoned(&self, index: u32) -> Result<bool> {
-        let slot = self.p.slot(index)?;
-        let age = (crate::sys::time() as u32).wrapping_sub(slot.since.load(Relaxed));
-        Ok(slot.news.load(Relaxed) == failed(Errno::EINTR) && age > ABANDONED_S)
     }
 
     /// Frees a slot that is in no line.

@@ -18,6 +18,7 @@ use super::{Locked, lock};
 use crate::abi::Sembuf;
 use crate::bell::{self, Bell};
 use crate::crash::crashpoint;
+use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
@@ -25,7 +26,7 @@ use crate::process;
 use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const LIGHT_NS: u64 = 20_000_000;
 const WATCH_NS: u64 = 20_000_000;
@@ -45,9 +46,11 @@ struct Sleeper<'a> {
     pin: &'a Pin<'a>,
     id: i32,
     index: u32,
-    seq: u64,
     slot: &'a Slot,
     handled: u32,
+    /// The news, once a handler's start took them and the slot went to others. Slept on, too: a
+    /// sleep that starts again after the handler sees that they came.
+    taken: AtomicU32,
 }
 
 /// How a sleeper sleeps next: so long, or until this bell rings.
@@ -65,15 +68,15 @@ pub(super) fn wait(
     blocking: u32,
     until: Option<u64>,
 ) -> Result<()> {
-    let (index, seq) = q.with_repair(|q| q.enlist(ops, undoes, blocking))?;
+    let index = q.with_repair(|q| q.enlist(ops, undoes, blocking))?;
     let sleeper = Sleeper {
         ns: q.ns,
         pin: q.pin,
         id,
         index,
-        seq,
         slot: q.p.slot(index)?,
         handled: tls::block().handled.load(Relaxed),
+        taken: AtomicU32::new(0),
     };
     let how = Sleep {
         ns: LIGHT_NS,
@@ -82,21 +85,25 @@ pub(super) fn wait(
             _ => q.holder(index)?.0,
         },
     };
-    drop(q);
-    let ended = sleeper.wait(how, until);
-    sleeper.hand_watch_on();
-    ended
+    // From before the unlock, which delivers signals that came meanwhile, until nothing of the wait
+    // is left in shared memory: a handler may leave by `longjmp` wherever it runs.
+    let withdraw = || sleeper.withdraw();
+    let sleeping = Sleeping {
+        withdraw: &withdraw,
+    };
+    sleeping.during(|| {
+        drop(q);
+        let ended = sleeper.wait(how, until);
+        sleeper.hand_watch_on();
+        ended
+    })
 }
 
 impl<'a> Sleeper<'a> {
     fn wait(&self, mut how: Sleep, until: Option<u64>) -> Result<()> {
-        let withdraw = || self.withdraw();
-        let sleeping = Sleeping {
-            withdraw: &withdraw,
-        };
         let mut beats = 0;
         loop {
-            let slept = sleeping.during(|| self.sleep(&how, until));
+            let slept = self.sleep(&how, until);
             if let Some(news) = self.news() {
                 return news;
             }
@@ -107,7 +114,6 @@ impl<'a> Sleeper<'a> {
             if until.is_some_and(|until| sys::monotonic_ns() >= until) {
                 return self.give_up(Errno::EAGAIN);
             }
-            // News of `EINTR` by a handler's withdrawal, and all others, are read above.
             beats += 1;
             if let Some(next) = self.look(beats)? {
                 how = next;
@@ -130,7 +136,7 @@ impl<'a> Sleeper<'a> {
         let Some(rings) = self.ns.listen(bell) else {
             return Ok(());
         };
-        match sys::futex_wait_both([(news, 0), rings], how.ns.min(left)) {
+        match sys::futex_wait_any([(news, 0), rings, (&self.taken, 0)], how.ns.min(left)) {
             Err(Errno::ENOSYS | Errno::EPERM) => {
                 sys::futex_wait(news, 0, how.ns.min(DEAF_NS).min(left))
             }
@@ -138,25 +144,26 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    fn is_ours(&self) -> bool {
-        self.slot.state.load(Relaxed) == WAITS && self.slot.seq.load(Relaxed) == self.seq
-    }
-
     /// How the wait ended, if it has; then the slot is no longer ours.
     fn news(&self) -> Option<Result<()>> {
-        let news = self.slot.news.load(Acquire);
-        if !self.is_ours() {
-            // Only an interrupted sleeper's slot is taken from it, long after.
-            return Some(Err(Errno::EINTR));
-        }
+        let mut news = self.taken.load(Acquire);
         if news == 0 {
-            return None;
+            // A handler in between takes the news, and the slot: then these may be another's.
+            let seen = self.slot.news.load(Acquire);
+            critical::enter();
+            news = self.taken.load(Acquire);
+            if news == 0 && seen != 0 {
+                news = seen;
+                self.taken.store(seen, Relaxed);
+                self.slot.state.store(LEFT, Release);
+            }
+            critical::leave();
         }
-        self.slot.state.store(LEFT, Release);
-        Some(match news {
-            WENT => Ok(()),
-            news => Err(Errno::from_raw((news - WENT) as i32)),
-        })
+        match news {
+            0 => None,
+            WENT => Some(Ok(())),
+            news => Some(Err(Errno::from_raw((news - WENT) as i32))),
+        }
     }
 
     /// Leaves the line with this error, unless there is news by now.
@@ -168,26 +175,29 @@ impl<'a> Sleeper<'a> {
         if let Some(news) = self.news() {
             return news;
         }
-        q.with_repair(|q| {
-            q.leave_line(self.index)?;
-            q.free_waiter(self.index)
-        })?;
+        q.with_repair(|q| q.dismiss(self.index))?;
+        self.taken.store(failed(e), Release);
         Err(e)
     }
 
-    /// A handler is about to run: the wait is over, though the slot stays ours for the news.
+    /// A handler is about to run, and may never come back: the wait is over.
     fn withdraw(&self) {
-        if let Ok(mut q) = lock(self.ns, self.pin, self.id)
-            && self.is_ours()
-            && self.slot.news.load(Relaxed) == 0
-        {
-            // A set that cannot be repaired keeps nobody in line.
-            let _ = q.with_repair(|q| q.leave_line(self.index));
-            self.slot.since.store(sys::time() as u32, Relaxed);
-            self.slot.news.store(failed(Errno::EINTR), Release);
-            // The handler may never come back here.
-            let _ = q.with_repair(|q| q.pass_watch(self.index));
+        let Ok(mut q) = lock(self.ns, self.pin, self.id) else {
+            // Removed, or beyond repair: the slot goes with the set.
+            return;
+        };
+        if self.taken.load(Relaxed) == 0 {
+            let news = self.slot.news.load(Relaxed);
+            if news == 0 {
+                // A set that cannot be repaired keeps nobody in line.
+                let _ = q.with_repair(|q| q.dismiss(self.index));
+                self.taken.store(failed(Errno::EINTR), Release);
+            } else {
+                let _ = q.with_repair(|q| q.free_waiter(self.index));
+                self.taken.store(news, Release);
+            }
         }
+        let _ = q.with_repair(|q| q.pass_watch(self.index));
     }
 
     /// Slept long without news: looks around. `None`: there is news after all.
@@ -197,7 +207,8 @@ impl<'a> Sleeper<'a> {
             other => other?,
         };
         q.with_repair(|q| q.look())?;
-        if self.slot.news.load(Relaxed) != 0 {
+        // A handler may have taken the slot before the lock was ours.
+        if self.taken.load(Relaxed) != 0 || self.slot.news.load(Relaxed) != 0 {
             return Ok(None);
         }
         if let Some(watch) = q.watch_besides(self.index)? {
@@ -234,7 +245,7 @@ impl<'a> Sleeper<'a> {
 
 impl Locked<'_> {
     /// Registers this thread as a sleeper, in its line's end.
-    fn enlist(&mut self, ops: &[Sembuf], undoes: bool, blocking: u32) -> Result<(u32, u64)> {
+    fn enlist(&mut self, ops: &[Sembuf], undoes: bool, blocking: u32) -> Result<u32> {
         let row = if undoes { self.my_row()? } else { NIL };
         let bell = bell::mine(self.ns)?;
         let index = self.take_with(ops)?;
@@ -256,7 +267,13 @@ impl Locked<'_> {
         slot.state.store(WAITS, Release);
         self.line_up(index)?;
         crashpoint!("sem.wait.lined_up");
-        Ok((index, seq))
+        Ok(index)
+    }
+
+    /// Takes a sleeper without news out of its line, and frees its slot.
+    fn dismiss(&mut self, index: u32) -> Result<()> {
+        self.leave_line(index)?;
+        self.free_waiter(index)
     }
 
     /// The bell of another sleeper that stands watch and lives.
