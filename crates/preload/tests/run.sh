@@ -82,6 +82,10 @@ check "creds" env LD_PRELOAD="$lib" "$tmp/creds"
 build waits
 check "waits" env USYSV_SPIN=0 USYSV_NS="$tmp/waits.ns" LD_PRELOAD="$lib" "$tmp/waits"
 
+build semaphores
+check "semaphores, without the library" "$tmp/semaphores"
+check "semaphores" env LD_PRELOAD="$lib" "$tmp/semaphores"
+
 if [ $inside = yes ]; then
     build efault
     check "efault" env LD_PRELOAD="$lib" "$tmp/efault"

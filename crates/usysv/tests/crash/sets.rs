@@ -4,6 +4,7 @@
 use crate::points::Happened::{No, Yes};
 use crate::points::Points;
 use crate::rig::*;
+use std::os::unix::ffi::OsStrExt;
 use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO, Sembuf};
 use usysv::{Engine, Errno, SemField, Semaphores};
 
@@ -274,4 +275,30 @@ fn a_refused_operation_with_undo_is_seen_at_its_processes_end() {
     });
     assert_eq!(refused.wait(), End::Exit(0));
     assert_ne!(engine.sem_stat(semid).expect("IPC_STAT").sem_otime, 0);
+}
+
+/// What broke: a lock's word that named a thread which lives was believed for ever, so that one
+/// scribbled object held up everybody who looked at all of them.
+#[test]
+fn a_scribbled_lock_holds_nobody_up_for_ever() {
+    use std::os::unix::fs::FileExt;
+    let world = World::new();
+    let engine = &world.0;
+    let semid = make(engine);
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(
+        engine.namespace().path().to_bytes(),
+    ));
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path.join(format!("sem/{semid}")))
+        .expect("the set's file");
+    // Init lives, sleeps, and has never heard of us.
+    file.write_at(&1u32.to_ne_bytes(), 64).expect("the word");
+    survivor("a look at all", || {
+        engine.sem_usage().expect("SEM_INFO");
+        // Believed for two seconds.
+        let mut values = [0; 2];
+        engine.sem_get_all(semid, &mut values).expect("GETALL");
+        assert_eq!(values, [5, 5]);
+    });
 }
