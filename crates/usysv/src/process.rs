@@ -112,6 +112,7 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
         let _ = sys::madvise(page, 4096, MADV_WIPEONFORK);
         let _ = PAGE.compare_exchange(core::ptr::null_mut(), page.cast(), Relaxed, Relaxed);
     }
+    sys::find_cpu_word();
     SINGLE.store(sys::symbol(c"__libc_single_threaded").cast(), Relaxed);
     let pid = sys::getpid();
     let fresh = u64::from(COUNT.fetch_add(1, Relaxed) + 1) << 32 | u64::from(pid);

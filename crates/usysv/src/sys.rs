@@ -10,7 +10,7 @@ use crate::errno::{Errno, Result};
 use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// The system call `nr` with six arguments.
 ///
@@ -587,11 +587,42 @@ pub(crate) fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// From the thread pointer to the word in which the kernel keeps this thread's CPU (`rseq(2)`); 0:
+/// the libc registers none.
+static CPU_AT: AtomicIsize = AtomicIsize::new(0);
+
+/// Finds the word that [`cpu`] reads.
+pub(crate) fn find_cpu_word() {
+    let (offset, size) = (symbol(c"__rseq_offset"), symbol(c"__rseq_size"));
+    // SAFETY: glibc's `const ptrdiff_t __rseq_offset` and `const unsigned int __rseq_size`, where
+    // it has them; a size of 0 says that nothing is registered.
+    if !offset.is_null() && !size.is_null() && unsafe { size.cast::<u32>().read() } != 0 {
+        // SAFETY: as above. `cpu_id` is the second word of `struct rseq`.
+        CPU_AT.store(unsafe { offset.cast::<isize>().read() } + 4, Relaxed);
+    }
+}
+
 /// The CPU that this thread runs on, which may change at once.
 #[inline]
 pub(crate) fn cpu() -> u32 {
-    // SAFETY: no arguments.
-    unsafe { libc::sched_getcpu() as u32 }
+    match CPU_AT.load(Relaxed) {
+        #[cfg(target_arch = "x86_64")]
+        at if at != 0 => {
+            let cpu: u32;
+            // SAFETY: reads the word that `find_cpu_word` found in every thread's block.
+            unsafe {
+                core::arch::asm!(
+                    "mov {cpu:e}, dword ptr fs:[{at}]",
+                    cpu = out(reg) cpu,
+                    at = in(reg) at,
+                    options(nostack, readonly, preserves_flags)
+                );
+            }
+            cpu
+        }
+        // SAFETY: no arguments.
+        _ => unsafe { libc::sched_getcpu() as u32 },
+    }
 }
 
 /// Whether a call may look for a while before it sleeps: unless `USYSV_SPIN` is 0. Asked once.
