@@ -1,11 +1,14 @@
 //! All scenarios. Those of one mechanism live in its folder, one file per question.
 
+mod huge;
 mod msg;
 mod sem;
 mod shm;
 
 use crate::runner::PRELOADED;
 use crate::stage::Stage;
+
+pub use huge::ALL as HUGE;
 
 /// One scenario: its name says what it shows.
 pub struct Scenario {
@@ -54,7 +57,7 @@ pub fn shm() -> impl Iterator<Item = &'static Scenario> {
 
 /// The scenario of this name.
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    all().find(|scenario| scenario.name == name)
+    all().chain(HUGE).find(|scenario| scenario.name == name)
 }
 
 /// Plays a scenario in this process and this world; a failed assertion ends the process.

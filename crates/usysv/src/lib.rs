@@ -19,6 +19,7 @@ mod errno;
 mod handle;
 mod kernel;
 mod key;
+mod lines;
 mod liveness;
 mod lock;
 mod look;

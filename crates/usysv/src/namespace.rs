@@ -5,7 +5,7 @@
 //! NS/bells     a word for each thread that somebody may have to outlive; see `bell`
 //! NS/counters  sequence numbers, index hints and the name lock; written by everybody
 //! NS/msg/I     the queue with index I; sem/I and shm/I likewise
-//! NS/shm/I.data the bytes of the segment with index I
+//! NS/shm/I.data the bytes of the segment with index I, or a link that says where they are (`shm/huge.rs`)
 //! NS/posix/N   the POSIX shared memory named N
 //! NS/key/msg.K a link that holds the id of the queue with key K (eight hex digits)
 //! NS/limits/L  the limits as text, as /proc/sys/kernel has them
@@ -27,6 +27,7 @@ use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared};
 use crate::path::{Digits, Path};
 use crate::registry::Counters;
+use crate::shm::Huge;
 use crate::sys::{self, Fd};
 use core::ffi::CStr;
 use core::fmt;
@@ -35,7 +36,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 /// `usysv-ns`, little end first: a foreign byte order does not match.
 const MAGIC: u64 = u64::from_le_bytes(*b"usysv-ns");
 /// Moves with every change of any layout in a namespace.
-pub(crate) const LAYOUT: u32 = 4;
+pub(crate) const LAYOUT: u32 = 5;
 const FILE_LEN: usize = 4096;
 /// How long after a limit's text file was opened for writing something may still be written.
 const SETTLE_MS: u64 = 2000;
@@ -504,7 +505,7 @@ fn empty(ns: &Path, dir: &[u8]) -> Result<()> {
     let path = Path::of(&[ns.as_bytes(), b"/", dir])?;
     let mut result = Ok(());
     crate::dir::each_name(&path, |name| {
-        let gone = Path::of(&[path.as_bytes(), b"/", name]).and_then(|p| sys::unlink(p.as_c()));
+        let gone = Path::of(&[path.as_bytes(), b"/", name]).and_then(|p| Huge::remove(&p));
         if gone.is_err() {
             result = gone;
         }

@@ -19,6 +19,7 @@ use crate::map::{Map, Shared};
 use crate::namespace::Namespace;
 use crate::object::{Identity, Kind, OBJECT_LEN, Object, index_of};
 use crate::path::{Digits, Path, parse_decimal};
+use crate::shm::Huge;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -315,9 +316,7 @@ impl Namespace {
     /// The units of the object at an index: a segment's pages, or what its file says. Whose file cannot be opened counts for nothing.
     pub(crate) fn units_of(&self, kind: Kind, index: u32) -> u64 {
         if kind == Kind::Shm {
-            let path = self.beside_path(kind, index);
-            let st = path.and_then(|path| sys::lstat(path.as_c()));
-            return st.map_or(0, |st| st.st_size as u64 / crate::shm::PAGE as u64);
+            return self.pages_of(index);
         }
         let opened = self.look_at_index(kind, index);
         opened.map_or(0, |(it, _)| it.units)
@@ -331,11 +330,8 @@ impl Namespace {
             vfs_mode(owned.mode),
         )?;
         if kind == Kind::Shm {
-            admit(
-                &self.beside_path(kind, index_of(id))?,
-                owned,
-                owned.mode & 0o666,
-            )?;
+            let data = self.data_of(index_of(id))?;
+            admit(&data.path, owned, owned.mode & 0o666)?;
         }
         Ok(())
     }
@@ -498,7 +494,7 @@ impl Names<'_> {
             Err(Errno::EEXIST)
                 if sys::lstat(self.ns.index_path(plan.kind, index)?.as_c()).is_err() =>
             {
-                sys::unlink(path.as_c()).map_err(|_| Errno::EEXIST)?;
+                Huge::remove(&path).map_err(|_| Errno::EEXIST)?;
                 make(&path)?;
             }
             other => other?,
@@ -515,8 +511,9 @@ impl Names<'_> {
             return;
         };
         // Another user's name is not the caller's to unlink, but the memory may be its to give back.
-        if sys::unlink(path.as_c()).is_err()
-            && let Ok(fd) = sys::open(path.as_c(), libc::O_RDWR, 0)
+        if Huge::remove(&path).is_err()
+            && let Ok(data) = self.ns.data_of(index)
+            && let Ok(fd) = sys::open(data.path.as_c(), libc::O_RDWR, 0)
         {
             let _ = sys::ftruncate(&fd, 0);
         }

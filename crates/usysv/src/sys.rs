@@ -479,17 +479,36 @@ pub(crate) fn keep_free(addr: usize, len: usize) -> Result<usize> {
     call!(SYS_mmap, addr, len, libc::PROT_NONE, how, usize::MAX, 0)
 }
 
-/// Bytes that are free on the file system of this path.
-pub(crate) fn free_bytes(path: &CStr) -> Result<u64> {
+fn statfs(path: &CStr) -> Result<libc::statfs> {
     let mut st = MaybeUninit::<libc::statfs>::uninit();
     call!(SYS_statfs, path.as_ptr(), st.as_mut_ptr())?;
     // SAFETY: the kernel filled it.
-    let st = unsafe { st.assume_init() };
+    Ok(unsafe { st.assume_init() })
+}
+
+/// Bytes that are free on the file system of this path.
+pub(crate) fn free_bytes(path: &CStr) -> Result<u64> {
+    let st = statfs(path)?;
     // A tmpfs without a limit says 0 of 0.
     if st.f_blocks == 0 {
         return Ok(u64::MAX);
     }
     Ok(st.f_bavail.saturating_mul(st.f_bsize as u64))
+}
+
+/// The page size of the hugetlbfs at a path. `None`: it is none.
+pub(crate) fn huge_page_size(path: &CStr) -> Option<u64> {
+    let st = statfs(path).ok()?;
+    (st.f_type == libc::HUGETLBFS_MAGIC).then_some(st.f_bsize as u64)
+}
+
+/// A number that nobody else gets.
+pub(crate) fn random() -> Result<u64> {
+    let mut bytes = [0u8; 8];
+    let len = call!(SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0)?;
+    // 59 bits: 18 decimal digits hold them.
+    let number = u64::from_le_bytes(bytes) >> 5;
+    (len == bytes.len()).then_some(number).ok_or(Errno::EIO)
 }
 
 /// `RLIMIT_MEMLOCK`, in bytes.

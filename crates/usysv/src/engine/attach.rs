@@ -82,9 +82,8 @@ impl Engine {
         if place.how != libc::MAP_FIXED_NOREPLACE {
             return 0;
         }
-        let path = self.ns.beside_path(Kind::Shm, index_of(shmid));
-        let len = path.and_then(|path| sys::lstat(path.as_c()));
-        let len = len.map_or(0, |st| st.st_size as usize);
+        let data = self.ns.data_of(index_of(shmid));
+        let len = data.map_or(0, |data| data.st.st_size as usize);
         match sys::keep_free(place.addr, len) {
             Ok(at) if at == place.addr => len,
             // A kernel that does not know the flag took it elsewhere.
@@ -155,9 +154,11 @@ impl Engine {
         if kept_free != 0 && kept_free != len {
             return Err(Errno::EIDRM);
         }
+        // What `shmget` did not reserve, of huge pages, the kernel's `shmat` does not either.
+        let reserved = libc::MAP_NORESERVE;
         // SAFETY: without SHM_REMAP nothing is replaced but what was kept free; with it the caller of `shmat` promised
         // that nobody uses what is.
-        let start = unsafe { sys::map_at(place.addr, len, prot, place.how, &fd) };
+        let start = unsafe { sys::map_at(place.addr, len, prot, place.how | reserved, &fd) };
         let start = match start {
             Err(Errno::EEXIST) => return Err(Errno::EINVAL),
             other => other?,

@@ -10,7 +10,7 @@ use crate::namespace::Limits;
 use crate::object::{self, Kind};
 use crate::path::Path;
 use crate::registry::Plan;
-use crate::shm::{self, Change, Locked, PAGE, ShmAttacher, whole_pages};
+use crate::shm::{self, Change, Huge, Locked, PAGE, ShmAttacher, whole_pages};
 use crate::sys;
 
 impl Engine {
@@ -80,8 +80,8 @@ impl Engine {
         })
     }
 
-    /// What a new segment must be, in the kernel's order.
-    fn check_new(&self, size: usize, flags: i32, limits: &Limits) -> Result<()> {
+    /// What a new segment must be, in the kernel's order, and how it is one of huge pages.
+    fn check_new(&self, size: usize, flags: i32, limits: &Limits) -> Result<Option<Huge>> {
         if size == 0 || size as u64 > limits.shmmax {
             return Err(Errno::EINVAL);
         }
@@ -90,7 +90,7 @@ impl Engine {
             return Err(Errno::ENOSPC);
         }
         if flags & SHM_HUGETLB != 0 {
-            return Err(crate::shm::huge::refusal(flags));
+            return Huge::plan(size, flags).map(Some);
         }
         if size > i64::MAX as usize {
             return Err(Errno::EINVAL);
@@ -99,7 +99,7 @@ impl Engine {
         if flags & SHM_NORESERVE == 0 && size as u64 > room {
             return Err(Errno::ENOMEM);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The bytes that a user's locked segments have.
@@ -134,7 +134,8 @@ impl SharedMemory for Engine {
             },
             make: &|owned| {
                 self.sweep_segments();
-                self.check_new(size, shmflg, &limits)?;
+                let huge = self.check_new(size, shmflg, &limits)?;
+                let reserve = shmflg & SHM_NORESERVE == 0;
                 self.ns.find_or_create(&Plan {
                     kind: Kind::Shm,
                     key,
@@ -145,7 +146,10 @@ impl SharedMemory for Engine {
                     units: size.div_ceil(PAGE) as u64,
                     most_units: limits.shmall,
                     fill: &|map| shm::fill(map, size),
-                    beside: Some(&|path| self.make_data(path, size, &owned)),
+                    beside: Some(&|path| match &huge {
+                        None => self.make_data(path, size, &owned),
+                        Some(huge) => huge.create(path, reserve, &owned),
+                    }),
                 })
             },
         })
@@ -219,18 +223,23 @@ impl SharedMemory for Engine {
         let creds = Creds::current();
         let free = creds.has_ipc_lock();
         let limit = sys::memlock_limit();
-        let (mine, size) = self
+        let (mine, size, is_huge) = self
             .on_segment(shmid, |segment| {
                 if segment.is_dest() {
                     segment.look()?;
                 }
                 let owned = segment.owned();
                 let mine = creds.euid == owned.uid || creds.euid == owned.cuid;
-                Ok((mine, (segment.pages() * PAGE) as u64))
+                let size = (segment.pages() * PAGE) as u64;
+                Ok((mine, size, segment.is_huge()))
             })
             .map_err(gone)?;
         if !free && (!mine || lock && limit == 0) {
             return Err(Errno::EPERM);
+        }
+        if is_huge {
+            // Huge pages are never swapped out: the kernel has nothing to do, and says so.
+            return Ok(());
         }
         if lock && !free {
             let others = self.locked_bytes(creds.euid, shmid);

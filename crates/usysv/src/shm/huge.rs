@@ -1,25 +1,199 @@
 //! `SHM_HUGETLB`: segments of huge pages.
 //!
-//! Not served: the file of such a segment would have to lie on a hugetlbfs, and a namespace is one
-//! directory. The answers are the kernel's where it has no huge page to give.
+//! Their bytes lie on a hugetlbfs, which may be any that is mounted here with pages of the size, and
+//! in which the creator may make files. In the namespace, where other segments have their bytes, is
+//! a link whose text says which file it is; it is never followed. The file counts only if it is on
+//! a hugetlbfs, and belongs to the user who made the link: a link of a stranger's names nobody
+//! else's file.
+//!
+//! The link is made before the file and removed after it: killed in between, nothing is left that
+//! the link does not name.
 
-use crate::creds::Creds;
-use crate::errno::Errno;
+use crate::crash::crashpoint;
+use crate::creds::{Creds, Owned};
+use crate::errno::{Errno, Result};
+use crate::lines::find_line;
 use crate::path::{Digits, Path, parse_decimal};
-use crate::sys;
+use crate::shm::PAGE;
+use crate::sys::{self, Fd};
 
-/// Why a segment of huge pages cannot be made. EINVAL: there is no such page size; EPERM: not for
-/// this user.
-pub(crate) fn refusal(flags: i32) -> Errno {
-    let log2 = flags as u32 >> 26 & 63;
-    if log2 != 0 && !is_page_size(log2) {
-        return Errno::EINVAL;
+/// What the link says: the page size, the segment's size in pages of 4 KiB, the file's number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Huge {
+    log2: u32,
+    pages: u64,
+    number: u64,
+}
+
+/// A file of a segment's bytes: where it is, what it was when looked at, and its pages' size.
+pub(crate) struct Found {
+    pub path: Path,
+    pub st: libc::stat,
+    pub page: usize,
+}
+
+impl Huge {
+    /// What a segment with these flags will be. EINVAL: there is no such page size; EPERM: not for
+    /// this user.
+    pub fn plan(size: usize, flags: i32) -> Result<Huge> {
+        let asked = flags as u32 >> 26 & 63;
+        let log2 = match asked {
+            0 => default_log2().ok_or(Errno::EINVAL)?,
+            log2 if is_page_size(log2) => log2,
+            _ => return Err(Errno::EINVAL),
+        };
+        let creds = Creds::current();
+        if !creds.has_ipc_lock() && Some(u64::from(creds.egid)) != shm_group() {
+            return Err(Errno::EPERM);
+        }
+        Ok(Huge {
+            log2,
+            pages: size.div_ceil(PAGE) as u64,
+            number: sys::random()?,
+        })
     }
-    let creds = Creds::current();
-    match creds.has_ipc_lock() || Some(u64::from(creds.egid)) == shm_group() {
-        true => Errno::ENOMEM,
-        false => Errno::EPERM,
+
+    /// What the link at a path says. EINVAL: it is no link; EIO: it is not one of ours.
+    pub fn of(link: &Path) -> Result<Huge> {
+        let mut text = [0; 64];
+        let len = sys::readlink(link.as_c(), &mut text)?;
+        Huge::parse(text.get(..len).unwrap_or(&[])).ok_or(Errno::EIO)
     }
+
+    fn parse(text: &[u8]) -> Option<Huge> {
+        let mut words = text.split(|&c| c == b'.');
+        if words.next()? != b"huge" {
+            return None;
+        }
+        let mut number = || parse_decimal(words.next()?);
+        let huge = Huge {
+            log2: number()?.try_into().ok()?,
+            pages: number()?,
+            number: number()?,
+        };
+        let fits = (12..48).contains(&huge.log2) && huge.pages < 1 << 50;
+        (fits && words.next().is_none()).then_some(huge)
+    }
+
+    fn text(&self) -> Result<Path> {
+        Path::of(&[
+            b"huge.",
+            Digits::decimal(u64::from(self.log2)).as_bytes(),
+            b".",
+            Digits::decimal(self.pages).as_bytes(),
+            b".",
+            Digits::decimal(self.number).as_bytes(),
+        ])
+    }
+
+    /// The segment's size in pages of 4 KiB, as asked for.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Bytes of its whole pages.
+    fn len(&self) -> u64 {
+        (self.pages * PAGE as u64).next_multiple_of(1 << self.log2)
+    }
+
+    /// Makes the link and the file. EEXIST: the link is there; ENOMEM: no hugetlbfs, or not enough
+    /// free pages, of which the segment's are reserved here, as the kernel does.
+    pub fn create(&self, link: &Path, reserve: bool, owned: &Owned) -> Result<()> {
+        sys::symlink(self.text()?.as_c(), link.as_c())?;
+        crashpoint!("create.huge.linked");
+        let made = self.make_file(reserve, owned);
+        if made.is_err() {
+            // A name that stays is nobody's, and swept by the next creation at this index.
+            let _ = sys::unlink(link.as_c());
+        }
+        made.map_err(|_| Errno::ENOMEM)
+    }
+
+    fn make_file(&self, reserve: bool, owned: &Owned) -> Result<()> {
+        let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let made = self.on_each_mount(|path| {
+            let fd = sys::open(path.as_c(), how, 0o600).ok()?;
+            let done = self.fill(&fd, reserve, owned);
+            if done.is_err() {
+                let _ = sys::unlink(path.as_c());
+            }
+            done.ok()
+        });
+        made?.ok_or(Errno::ENOMEM)
+    }
+
+    fn fill(&self, fd: &Fd, reserve: bool, owned: &Owned) -> Result<()> {
+        sys::ftruncate(fd, self.len())?;
+        if reserve {
+            // A mapping reserves its pages for the file, which keeps them.
+            let len = usize::try_from(self.len()).map_err(|_| Errno::ENOMEM)?;
+            let at = sys::map_shared(fd, len, true)?;
+            sys::unmap(at, len);
+        }
+        sys::fchmod(fd, owned.mode & 0o666)
+    }
+
+    /// The file that a link names. ENOENT: it is gone, or not to be reached from here; EIO: it is
+    /// not of the user who made the link.
+    pub fn find(&self, link: &Path) -> Result<Found> {
+        let owner = sys::lstat(link.as_c())?.st_uid;
+        let found = self.on_each_mount(|path| {
+            let st = sys::lstat(path.as_c()).ok()?;
+            Some(Found {
+                path: *path,
+                st,
+                page: 1 << self.log2,
+            })
+        });
+        let found = found?.ok_or(Errno::ENOENT)?;
+        let is_ours = found.st.st_mode & libc::S_IFMT == libc::S_IFREG && found.st.st_uid == owner;
+        is_ours.then_some(found).ok_or(Errno::EIO)
+    }
+
+    /// Takes the file away that a link names, and then the link.
+    pub fn remove(link: &Path) -> Result<()> {
+        if let Ok(found) = Huge::of(link).and_then(|huge| huge.find(link)) {
+            sys::unlink(found.path.as_c())?;
+            crashpoint!("remove.huge");
+        }
+        sys::unlink(link.as_c())
+    }
+
+    /// Calls `visit` with the file's path on each hugetlbfs with pages of this size.
+    fn on_each_mount<T>(&self, mut visit: impl FnMut(&Path) -> Option<T>) -> Result<Option<T>> {
+        find_line(c"/proc/self/mounts", &mut false, |line| {
+            let mut words = line.split(|&c| c == b' ');
+            let dir = words.nth(1)?;
+            if words.next()? != b"hugetlbfs" {
+                return None;
+            }
+            let dir = unescape(dir)?;
+            if sys::huge_page_size(dir.as_c()) != Some(1 << self.log2) {
+                return None;
+            }
+            let number = Digits::decimal(self.number);
+            let path = Path::of(&[dir.as_bytes(), b"/usysv.", number.as_bytes()]);
+            visit(&path.ok()?)
+        })
+    }
+}
+
+/// A path as /proc writes it: blanks and a few others as `\ooo`.
+fn unescape(text: &[u8]) -> Option<Path> {
+    let mut path = Path::empty();
+    let mut rest = text;
+    while let Some((&c, after)) = rest.split_first() {
+        rest = after;
+        let mut byte = c;
+        if c == b'\\' {
+            let (digits, after) = rest.split_at_checked(3)?;
+            rest = after;
+            let octal = |n: u32, &c: &u8| Some(n * 8 + char::from(c).to_digit(8)?);
+            byte = digits.iter().try_fold(0, octal)?.try_into().ok()?;
+        }
+        path.push(&[byte]).ok()?;
+    }
+    Some(path)
 }
 
 fn is_page_size(log2: u32) -> bool {
@@ -32,10 +206,19 @@ fn is_page_size(log2: u32) -> bool {
     path.and_then(|path| sys::lstat(path.as_c())).is_ok()
 }
 
+/// The page size that no flag asks for. `None`: a kernel without huge pages.
+fn default_log2() -> Option<u32> {
+    let kib = find_line(c"/proc/meminfo", &mut false, |line| {
+        let value = line.strip_prefix(b"Hugepagesize:")?.strip_suffix(b" kB")?;
+        parse_decimal(value.trim_ascii())
+    });
+    kib.ok()??.checked_mul(1024)?.checked_ilog2()
+}
+
 /// The group whose members may have huge pages.
 fn shm_group() -> Option<u64> {
-    let fd = sys::open(c"/proc/sys/vm/hugetlb_shm_group", libc::O_RDONLY, 0).ok()?;
-    let mut text = [0; 20];
-    let len = sys::read(&fd, &mut text, 0).ok()?;
-    parse_decimal(text.get(..len)?.trim_ascii())
+    find_line(c"/proc/sys/vm/hugetlb_shm_group", &mut false, |line| {
+        parse_decimal(line.trim_ascii())
+    })
+    .ok()?
 }

@@ -9,6 +9,8 @@
 //! written by every class that may do anything with the segment, as even a reader counts itself;
 //! the second has the segment's own bits, so that who may only read cannot write by any path.
 //!
+//! The bytes of huge pages (`huge`) lie elsewhere, and `shm/INDEX.data` says where.
+//!
 //! Truth: the records that are held, and of those the ones whose process still has the attachment
 //! (`owner`). Whoever looks frees the records of the dead, in the dead one's name. A record is
 //! written before its state is stored, which is the commit; the stamps before that. What a killed
@@ -21,7 +23,7 @@
 //! never inside a segment's.
 
 mod ctl;
-pub(crate) mod huge;
+mod huge;
 mod layout;
 pub(crate) mod owner;
 pub(crate) mod pieces;
@@ -29,6 +31,7 @@ mod records;
 
 pub(crate) use ctl::Change;
 pub use ctl::ShmAttacher;
+pub(crate) use huge::Huge;
 pub(crate) use layout::{FILE_LEN, fill};
 pub(crate) use records::Held;
 
@@ -41,6 +44,7 @@ use crate::namespace::Namespace;
 use crate::object::{Kind, LIVE, index_of};
 use crate::sys::{self, Fd};
 use core::sync::atomic::Ordering::*;
+use huge::Found;
 use layout::Header;
 use pieces::Pieces;
 
@@ -122,17 +126,22 @@ impl Locked<'_> {
         } else {
             libc::O_RDONLY
         };
-        let path = self.ns.beside_path(Kind::Shm, index_of(self.id))?;
-        let fd = match sys::open(path.as_c(), how, 0) {
-            Err(Errno::ENOENT) => return Err(Errno::EIDRM),
-            other => other?,
-        };
-        let len = whole_pages(self.size()).ok_or(Errno::EIO)?;
+        let gone = |e| if e == Errno::ENOENT { Errno::EIDRM } else { e };
+        let data = self.ns.data_of(index_of(self.id)).map_err(gone)?;
+        let fd = sys::open(data.path.as_c(), how, 0).map_err(gone)?;
         let st = sys::fstat(&fd)?;
-        if st.st_mode & libc::S_IFMT != libc::S_IFREG || (st.st_size as u64) < len as u64 {
+        let len = self.size().checked_next_multiple_of(data.page);
+        let len = len.ok_or(Errno::EIO)?;
+        let is_it = [st.st_dev, st.st_ino] == [data.st.st_dev, data.st.st_ino];
+        if !is_it || st.st_mode & libc::S_IFMT != libc::S_IFREG || st.st_size < len as i64 {
             return Err(Errno::EIO);
         }
         Ok((fd, len))
+    }
+
+    pub fn is_huge(&self) -> bool {
+        let path = self.ns.beside_path(Kind::Shm, index_of(self.id));
+        path.and_then(|path| Huge::of(&path)).is_ok()
     }
 
     pub fn id(&self) -> i32 {
@@ -154,9 +163,38 @@ impl Drop for Locked<'_> {
     }
 }
 
+impl Namespace {
+    /// The file of a segment's bytes. ENOENT: there is none.
+    pub(crate) fn data_of(&self, index: u32) -> Result<Found> {
+        let path = self.beside_path(Kind::Shm, index)?;
+        let st = sys::lstat(path.as_c())?;
+        match st.st_mode & libc::S_IFMT == libc::S_IFLNK {
+            true => Huge::of(&path)?.find(&path),
+            false => Ok(Found {
+                path,
+                st,
+                page: PAGE,
+            }),
+        }
+    }
+
+    /// The pages that a segment counts for in `shmall`; 0: there is none.
+    pub(crate) fn pages_of(&self, index: u32) -> u64 {
+        let Ok(path) = self.beside_path(Kind::Shm, index) else {
+            return 0;
+        };
+        match sys::lstat(path.as_c()) {
+            Ok(st) if st.st_mode & libc::S_IFMT == libc::S_IFLNK => {
+                Huge::of(&path).map_or(0, |huge| huge.pages())
+            }
+            Ok(st) => st.st_size as u64 / PAGE as u64,
+            Err(_) => 0,
+        }
+    }
+}
+
 /// Bytes of a segment's data that are really there.
 pub(crate) fn resident(ns: &Namespace, index: u32) -> u64 {
-    let path = ns.beside_path(Kind::Shm, index);
-    let st = path.and_then(|path| sys::lstat(path.as_c()));
-    st.map_or(0, |st| st.st_blocks as u64 * 512)
+    let data = ns.data_of(index);
+    data.map_or(0, |data| data.st.st_blocks as u64 * 512)
 }

@@ -8,9 +8,9 @@
 //! process ends.
 
 use crate::bell::{self, Bell};
+use crate::lines::find_line;
 use crate::namespace::Namespace;
 use crate::path::{Digits, Path};
-use crate::sys;
 
 /// Whether the bell of a record rings, or there is none: then /proc has to tell.
 pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
@@ -54,38 +54,13 @@ pub(super) fn mapping(pid: u32, inode: u64, addr: u64) -> Mapping {
     let Ok(path) = Path::of(&[b"/proc/", pid.as_bytes(), b"/maps"]) else {
         return Mapping::Unknown;
     };
-    let Ok(fd) = sys::open(path.as_c(), libc::O_RDONLY, 0) else {
-        return Mapping::Unknown;
-    };
-    let mut buffer = [0u8; 4096];
-    let (mut at, mut kept, mut any) = (0u64, 0usize, false);
-    loop {
-        let Some(room) = buffer.get_mut(kept..) else {
-            return Mapping::Unknown;
-        };
-        match sys::read(&fd, room, at) {
-            // A process that is about to end, or an image that may not be looked at.
-            Ok(0) if any => return Mapping::Other,
-            Ok(0) | Err(_) => return Mapping::Unknown,
-            Ok(len) => {
-                any = true;
-                at += len as u64;
-                kept += len;
-            }
-        }
-        let text = buffer.get(..kept).unwrap_or(&[]);
-        let whole = text.iter().rposition(|&c| c == b'\n').map_or(0, |n| n + 1);
-        let lines = text.get(..whole).unwrap_or(&[]).split(|&c| c == b'\n');
-        for line in lines {
-            if let Some(writable) = line_is(line, inode, addr) {
-                return Mapping::File { writable };
-            }
-        }
-        buffer.copy_within(whole..kept, 0);
-        kept -= whole;
-        if kept == buffer.len() {
-            return Mapping::Unknown;
-        }
+    let mut any = false;
+    let found = find_line(path.as_c(), &mut any, |line| line_is(line, inode, addr));
+    match found {
+        Ok(Some(writable)) => Mapping::File { writable },
+        Ok(None) if any => Mapping::Other,
+        // A process that is about to end, or an image that may not be looked at.
+        Ok(None) | Err(_) => Mapping::Unknown,
     }
 }
 

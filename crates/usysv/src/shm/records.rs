@@ -6,7 +6,7 @@ use super::{Locked, PAGE};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::liveness::process_lives;
-use crate::object::{Kind, REMOVED, index_of};
+use crate::object::{REMOVED, index_of};
 use crate::process::{self, Identity};
 use crate::sys;
 use core::sync::atomic::{Ordering::*, compiler_fence};
@@ -211,9 +211,8 @@ impl Locked<'_> {
 
     /// The inode of the bytes, as maps show it; 0: unknown.
     pub(super) fn data_inode(&self) -> u64 {
-        let path = self.ns.beside_path(Kind::Shm, index_of(self.id));
-        let st = path.and_then(|path| sys::lstat(path.as_c()));
-        st.map_or(0, |st| st.st_ino)
+        let data = self.ns.data_of(index_of(self.id));
+        data.map_or(0, |data| data.st.st_ino)
     }
 
     /// Whether it is to go now that nobody has it attached (`shm_may_destroy`).
