@@ -161,7 +161,7 @@ impl Huge {
 
     /// Calls `visit` with the file's path on each hugetlbfs with pages of this size.
     fn on_each_mount<T>(&self, mut visit: impl FnMut(&Path) -> Option<T>) -> Result<Option<T>> {
-        find_line(c"/proc/self/mounts", &mut false, |line| {
+        find_line(c"/proc/thread-self/mounts", &mut false, |line| {
             let mut words = line.split(|&c| c == b' ');
             let dir = words.nth(1)?;
             if words.next()? != b"hugetlbfs" {

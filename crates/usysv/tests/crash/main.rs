@@ -7,6 +7,7 @@
 //! The points exist in debug builds only; a release build runs `random` alone, and says so.
 
 #[cfg(debug_assertions)]
+mod huge;
 mod names;
 #[cfg(debug_assertions)]
 mod points;

@@ -511,6 +511,7 @@ fn covered() -> Vec<&'static str> {
     let tables = [SEND, RECEIVE, HAND_OVER, TAKE_BACK, FETCH, SET];
     let tables = tables
         .iter()
+        .chain([&crate::huge::POINTS])
         .chain(crate::names::TABLES)
         .chain(crate::segments::TABLES)
         .chain(crate::sets::TABLES);
