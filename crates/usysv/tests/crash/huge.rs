@@ -1,6 +1,5 @@
 //! Kills while segments of huge pages are made and removed: their bytes are files outside of the
 //! namespace, of which none may stay behind. No page is ever touched, so none is needed.
-#![allow(unsafe_code)]
 
 use crate::points::Happened::{No, Yes};
 use crate::points::Points;
@@ -51,11 +50,11 @@ fn killed_makers_and_removers_of_huge_segments_leave_no_file() {
     let engine = &world.0;
     for (point, happened) in POINTS {
         if *point == "create.huge.linked" {
-            killed_at(point, || drop(get(engine, IPC_CREAT)));
+            killed_at(point, || _ = get(engine, IPC_CREAT));
         } else {
             let shmid = get(engine, IPC_CREAT).expect("a segment");
             assert_eq!(files(), 1);
-            killed_at(point, || drop(engine.shm_remove(shmid)));
+            killed_at(point, || _ = engine.shm_remove(shmid));
         }
         survivor(point, || {
             assert_eq!(get(engine, 0), Err(Errno::ENOENT), "{happened:?}");
