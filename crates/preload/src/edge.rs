@@ -19,20 +19,14 @@ unsafe impl Plain for engine::abi::ShmidDs {}
 // SAFETY: numbers only: a `struct timespec`.
 unsafe impl Plain for [i64; 2] {}
 
-/// Runs a call with `errno` kept, and set if it fails.
+/// Runs a call, which sets `errno` if it fails. One that succeeds left it alone: the engine makes
+/// its system calls itself, and where it does call the libc, puts `errno` back.
 #[inline]
 pub fn answer<T: From<i8>>(f: impl FnOnce() -> Result<T>) -> T {
-    let errno = sys::errno().get();
-    match f() {
-        Ok(value) => {
-            sys::errno().set(errno);
-            value
-        }
-        Err(e) => {
-            sys::errno().set(e.raw());
-            T::from(-1)
-        }
-    }
+    f().unwrap_or_else(|e| {
+        sys::errno().set(e.raw());
+        T::from(-1)
+    })
 }
 
 /// Writes a structure to the program's buffer.

@@ -45,6 +45,42 @@ pub fn writable(addr: usize, len: usize) -> bool {
     accessible(addr, len, WRITE)
 }
 
+/// Whether all of `len` bytes at `addr` are known to be readable: no system call. Not known is not
+/// a no.
+#[inline]
+pub fn known_readable(addr: usize, len: usize) -> bool {
+    known(addr, len, READ)
+}
+
+/// Whether all of `len` bytes at `addr` are known to be writable, likewise.
+#[inline]
+pub fn known_writable(addr: usize, len: usize) -> bool {
+    known(addr, len, WRITE)
+}
+
+#[inline]
+fn known(addr: usize, len: usize, need: u64) -> bool {
+    let tls = tls::block();
+    let is_current = tls.generation.load(Ordering::Relaxed) == GENERATION.load(Ordering::Relaxed);
+    let Some(last) = addr.checked_add(len.wrapping_sub(1)) else {
+        return false;
+    };
+    let mut page = addr & !(PAGE - 1);
+    while is_current && is_known(tls, page, need) {
+        if last - page < PAGE {
+            return true;
+        }
+        page += PAGE;
+    }
+    false
+}
+
+#[inline]
+fn is_known(tls: &Block, page: usize, need: u64) -> bool {
+    let known = tls.pages[(page / PAGE) % PAGES].load(Ordering::Relaxed);
+    known ^ (page as u64) < PAGE as u64 && known & need != 0
+}
+
 /// Forget all pages, in all threads: access to some page was just taken away.
 pub fn forget() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
@@ -66,9 +102,7 @@ fn accessible(addr: usize, len: usize, need: u64) -> bool {
     }
     let mut page = addr & !(PAGE - 1);
     loop {
-        let known = tls.pages[(page / PAGE) % PAGES].load(Ordering::Relaxed);
-        let fits = known ^ (page as u64) < PAGE as u64 && known & need != 0;
-        if !fits && !probe(tls, page, need, generation) {
+        if !is_known(tls, page, need) && !probe(tls, page, need, generation) {
             return false;
         }
         if last - page < PAGE {

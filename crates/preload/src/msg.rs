@@ -4,7 +4,7 @@
 //! untouched on success.
 
 use crate::edge::{answer, give, take};
-use crate::efault::{readable, writable};
+use crate::efault::{known_readable, known_writable, readable, writable};
 use crate::hooks::engine;
 use core::ffi::{c_int, c_long, c_void};
 use engine::abi::{
@@ -31,14 +31,15 @@ unsafe extern "C" fn msgsnd(
 ) -> c_int {
     answer(|| {
         let at = msgp as usize;
-        if !readable(at, TYPE) {
+        let whole = known_readable(at, size.saturating_add(TYPE));
+        if !whole && !readable(at, TYPE) {
             return Err(Errno::EFAULT);
         }
         // SAFETY: `readable` has just said so; any address alignment is allowed.
         let mtype = unsafe { msgp.cast::<i64>().read_unaligned() };
         let engine = engine()?;
         engine.check_send(msqid, mtype, size)?;
-        if !readable(at.wrapping_add(TYPE), size) {
+        if !whole && !readable(at.wrapping_add(TYPE), size) {
             return Err(Errno::EFAULT);
         }
         let text = msgp.cast::<u8>().wrapping_add(TYPE);
@@ -67,12 +68,14 @@ unsafe extern "C" fn msgrcv(
             }
         }
         let mut sink = |mtype: i64, len: usize| {
-            if !writable(at, TYPE) {
+            let whole = known_writable(at, len.saturating_add(TYPE));
+            if !whole && !writable(at, TYPE) {
                 return None;
             }
             // SAFETY: `writable` has just said so; any address alignment is allowed.
             unsafe { msgp.cast::<i64>().write_unaligned(mtype) };
-            writable(at.wrapping_add(TYPE), len).then(|| msgp.cast::<u8>().wrapping_add(TYPE))
+            let fits = whole || writable(at.wrapping_add(TYPE), len);
+            fits.then(|| msgp.cast::<u8>().wrapping_add(TYPE))
         };
         // SAFETY: the sink names only what `writable` said can be written.
         let len = unsafe { engine.msgrcv_raw(msqid, size, msgtyp, flags, &mut sink)? };

@@ -77,7 +77,7 @@ fn perform(
         return Err(Errno::EINVAL);
     }
     let timeout = timeout.map(duration).transpose()?;
-    engine.semop(semid, sops, timeout)
+    engine.semop_checked(semid, sops, timeout)
 }
 
 fn duration([seconds, nanoseconds]: [i64; 2]) -> Result<Duration> {

@@ -79,7 +79,12 @@ impl Bell {
 /// it in the robust list.
 #[inline]
 pub(crate) fn mine(ns: &Namespace) -> Result<Bell> {
-    let block = process::thread()?;
+    mine_by(process::thread()?, ns)
+}
+
+/// [`mine`], of this thread, whose block was looked up just now.
+#[inline(always)]
+pub(crate) fn mine_by(block: &'static tls::Block, ns: &Namespace) -> Result<Bell> {
     if block.bell_in.load(Relaxed) == ns.bells().parts().0 as usize {
         return Ok(Bell {
             index: block.bell_index.load(Relaxed),

@@ -4,6 +4,7 @@
 //! library does at every set*id). By system call, never through the libc: programs such as
 //! fakeroot answer in its place.
 
+use crate::object::Object;
 use crate::sys;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -86,6 +87,14 @@ impl Creds {
             o.mode
         };
         asked & !granted == 0 || self.capable(CAP_IPC_OWNER)
+    }
+
+    /// [`Creds::may`], of an object in shared memory: for the owner without a look at the rest.
+    #[inline]
+    pub fn may_use(&self, object: &Object, asked: u32) -> bool {
+        let mode = object.mode.load(Relaxed);
+        let owns = self.euid == object.uid.load(Relaxed) || self.euid == object.cuid.load(Relaxed);
+        owns && asked & 7 & !(mode >> 6) == 0 || self.may(&object.owned(), asked)
     }
 
     /// Whether `IPC_SET` and `IPC_RMID` are allowed: owner, creator, or CAP_SYS_ADMIN.

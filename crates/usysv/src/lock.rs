@@ -94,7 +94,12 @@ impl Lock {
     /// ENOSYS: the libc keeps its list in another way than this lock's layout; EIO: see [`impatiently`].
     #[inline]
     pub fn lock(&self) -> Result<Left> {
-        let thread = process::thread()?;
+        self.lock_by(process::thread()?)
+    }
+
+    /// [`Lock::lock`] by this thread, whose block was looked up just now.
+    #[inline(always)]
+    pub fn lock_by(&self, thread: &'static tls::Block) -> Result<Left> {
         let head = thread.robust.load(Relaxed) as *const Head;
         // SAFETY: the libc's registered head of this very thread, which lives as long as it.
         let head = unsafe { &*head };
@@ -217,11 +222,8 @@ impl Lock {
     /// Gives the lock back; deferred signals arrive before this returns.
     #[inline]
     pub fn unlock(&self) {
-        let Ok(thread) = process::thread() else {
-            return;
-        };
-        // SAFETY: as in `lock`.
-        let head = unsafe { &*(thread.robust.load(Relaxed) as *const Head) };
+        // SAFETY: as in `lock`, which looked it up.
+        let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };
         let entry = &raw const self.next as usize;
         head.pending.store(entry, Relaxed);
         compiler_fence(SeqCst);

@@ -66,6 +66,16 @@ impl Map {
         Ok(unsafe { &*self.base.add(offset).cast::<T>() })
     }
 
+    /// The structure at `offset`.
+    ///
+    /// # Safety
+    /// It lies in the mapping, and is aligned there.
+    #[inline]
+    pub unsafe fn known<'a, T: Shared>(&self, offset: usize) -> &'a T {
+        // SAFETY: the caller's promise; else as in `at`.
+        unsafe { &*self.base.add(offset).cast::<T>() }
+    }
+
     /// Copies bytes in. EIO: outside of the mapping.
     ///
     /// # Safety
@@ -115,22 +125,6 @@ impl Map {
         let _ = sys::madvise(at, len, libc::MADV_REMOVE);
     }
 
-    /// Asks for the cache line at `offset`, to write to it soon. A hint: anywhere outside is nothing.
-    #[inline]
-    pub fn expect(&self, offset: usize) {
-        if offset < self.len {
-            // SAFETY: a hint that touches no memory as far as the program can tell.
-            #[cfg(target_arch = "x86_64")]
-            unsafe {
-                core::arch::asm!(
-                    "prefetchw [{at}]",
-                    at = in(reg) self.base.wrapping_add(offset),
-                    options(nostack, preserves_flags, readonly)
-                );
-            }
-        }
-    }
-
     #[inline]
     fn range(&self, offset: usize, len: usize) -> Result<()> {
         match offset.checked_add(len) {
@@ -138,4 +132,22 @@ impl Map {
             _ => Err(Errno::EIO),
         }
     }
+}
+
+/// Asks for the two cache lines of something, to write to it soon. A hint.
+#[inline]
+pub(crate) fn expect<T: Shared>(what: &T) {
+    const { assert!(size_of::<T>() == 128) }
+    // SAFETY: a hint that touches no memory as far as the program can tell.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::asm!(
+            "prefetchw [{at}]",
+            "prefetchw [{at} + 64]",
+            at = in(reg) core::ptr::from_ref(what),
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
 }

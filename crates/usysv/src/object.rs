@@ -64,7 +64,7 @@ pub(crate) struct Object {
     pub lock: Lock,
     pub uid: AtomicU32,
     pub gid: AtomicU32,
-    cuid: AtomicU32,
+    pub cuid: AtomicU32,
     cgid: AtomicU32,
     pub mode: AtomicU32,
     reserved3: AtomicU32,

@@ -48,16 +48,22 @@ static START_OF: AtomicU64 = AtomicU64::new(0);
 /// This process.
 #[inline]
 pub(crate) fn identity() -> Result<Identity> {
-    let pid = thread()?.pid.load(Relaxed);
-    let generation = generation();
+    Ok(identity_by(thread()?))
+}
+
+/// This process, told by a thread of it whose block was looked up just now.
+#[inline(always)]
+pub(crate) fn identity_by(thread: &'static Block) -> Identity {
+    let pid = thread.pid.load(Relaxed);
+    let generation = thread.generation.load(Relaxed);
     if START_OF.load(Acquire) != generation {
         START.store(crate::liveness::started(pid).unwrap_or(0), Relaxed);
         START_OF.store(generation, Release);
     }
-    Ok(Identity {
+    Identity {
         pid,
         start: START.load(Relaxed),
-    })
+    }
 }
 
 /// This process's pid namespace, by its inode; 0 where there is no /proc. Told once for each process: only a fork

@@ -408,10 +408,13 @@ pub(crate) fn monotonic_ms() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
-/// The address of a symbol of any loaded library, or null.
+/// The address of a symbol of any loaded library, or null. `errno` stays as it was.
 pub(crate) fn symbol(name: &CStr) -> *mut libc::c_void {
+    let kept = errno().get();
     // SAFETY: a C string.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+    let at = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    errno().set(kept);
+    at
 }
 
 /// The environment variable's value, if it is set and not empty.

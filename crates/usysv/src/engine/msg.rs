@@ -11,7 +11,7 @@ use crate::object::Kind;
 use crate::registry::Plan;
 
 impl Engine {
-    /// `msgsnd` from a text that may be anywhere. EINVAL: size, id or type; as the man page.
+    /// `msgsnd` from a text that may be anywhere, after [`Engine::check_send`].
     ///
     /// # Safety
     /// `text` can be read for `len` bytes.
@@ -24,7 +24,6 @@ impl Engine {
         len: usize,
         msgflg: i32,
     ) -> Result<()> {
-        self.check_send(msqid, mtype, len)?;
         let source = Source { mtype, text, len };
         // SAFETY: the caller's promise.
         self.on(Kind::Msg, msqid, |pin| unsafe {
@@ -34,7 +33,7 @@ impl Engine {
 
     /// What `msgsnd` looks at before it looks at the text.
     pub fn check_send(&self, msqid: i32, mtype: i64, len: usize) -> Result<()> {
-        if len as u64 > self.ns.limits().msgmax || msqid < 0 || mtype < 1 {
+        if len as u64 > self.ns.msgmax() || msqid < 0 || mtype < 1 {
             return Err(Errno::EINVAL);
         }
         Ok(())
@@ -116,6 +115,7 @@ impl Messages for Engine {
 
     #[allow(unsafe_code)]
     fn msgsnd(&self, msqid: i32, mtype: i64, mtext: &[u8], msgflg: i32) -> Result<()> {
+        self.check_send(msqid, mtype, mtext.len())?;
         // SAFETY: a slice can be read.
         unsafe { self.msgsnd_raw(msqid, mtype, mtext.as_ptr(), mtext.len(), msgflg) }
     }

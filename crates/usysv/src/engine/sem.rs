@@ -20,9 +20,22 @@ impl Engine {
     pub fn check_semop(&self, nsops: usize) -> Result<()> {
         match nsops {
             0 => Err(Errno::EINVAL),
-            n if n as u64 > self.ns.limits().semopm => Err(Errno::E2BIG),
+            n if n as u64 > self.ns.semopm() => Err(Errno::E2BIG),
             _ => Ok(()),
         }
+    }
+
+    /// `semtimedop` after [`Engine::check_semop`].
+    #[inline]
+    pub fn semop_checked(
+        &self,
+        semid: i32,
+        sops: &[Sembuf],
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        self.on(Kind::Sem, semid, |pin| {
+            sem::semop(&self.ns, pin, semid, sops, timeout)
+        })
     }
 
     /// Calls `visit` with every set's id and status, in order of index, as far as the files let
@@ -139,9 +152,7 @@ impl Semaphores for Engine {
     #[inline]
     fn semop(&self, semid: i32, sops: &[Sembuf], timeout: Option<Duration>) -> Result<()> {
         self.check_semop(sops.len())?;
-        self.on(Kind::Sem, semid, |pin| {
-            sem::semop(&self.ns, pin, semid, sops, timeout)
-        })
+        self.semop_checked(semid, sops, timeout)
     }
 
     fn sem_stat(&self, semid: i32) -> Result<SemidDs> {

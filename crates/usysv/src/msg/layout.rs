@@ -268,6 +268,33 @@ pub(super) fn slot<'a>(map: &Map, index: u32) -> Result<&'a Slot> {
     map.at(slot_offset(index)?)
 }
 
+/// The slot, without a look at the bounds.
+///
+/// # Safety
+/// It lies in the mapping.
+#[inline]
+#[allow(unsafe_code)]
+pub(super) unsafe fn known_slot<'a>(map: &Map, index: u32) -> &'a Slot {
+    let start = if index < FIRST {
+        PAGE
+    } else {
+        let (k, _) = locate(index);
+        STARTS
+            .get(k)
+            .map_or(PAGE, |start| start - capacity(k - 1) as usize * SLOT)
+    };
+    // SAFETY: the caller's promise; slots are aligned in a file.
+    unsafe { map.known(start + index as usize * SLOT) }
+}
+
+impl Slot {
+    /// Where its text is: `INLINE` bytes that others may write at the same time.
+    #[inline]
+    pub fn text(&self) -> *mut u8 {
+        self.text.as_ptr().cast::<u8>().cast_mut()
+    }
+}
+
 #[inline]
 pub(super) fn waiter<'a>(map: &Map, index: u32) -> Result<&'a Waiter> {
     map.at(slot_offset(index)? + SLOT - INLINE)

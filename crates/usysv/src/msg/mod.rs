@@ -43,6 +43,7 @@ use crate::lock::Left;
 use crate::map::Map;
 use crate::namespace::Namespace;
 use crate::object::{Kind, LIVE, index_of};
+use crate::process;
 use crate::sys;
 use core::sync::atomic::{Ordering::*, fence};
 use layout::{Header, NIL};
@@ -54,22 +55,30 @@ pub(crate) struct Locked<'a> {
     pin: &'a Pin<'a>,
     ns: &'a Namespace,
     id: i32,
+    /// The header's `slots`, in private memory: all slots below lie in the mapping.
+    slots: u32,
     /// Sleepers to wake after the lock is given back.
     wakes: Wakes,
 }
 
 /// Takes the lock of a pinned queue. EIDRM: it was removed.
-#[inline]
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
+    lock_inline(ns, pin, id)
+}
+
+/// As [`lock`], for the two calls that are worth a copy of the code.
+#[inline(always)]
+fn lock_inline<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
     let map = pin.map();
     let h: &Header = map.at(0)?;
-    let left = h.object.lock.lock()?;
+    let left = h.object.lock.lock_by(process::thread()?)?;
     let mut q = Locked {
         map,
         h,
         pin,
         ns,
         id,
+        slots: 0,
         wakes: Wakes::none(),
     };
     if h.object.state.load(Relaxed) != LIVE {
@@ -105,30 +114,48 @@ impl Locked<'_> {
     fn with_repair<T>(&mut self, mut f: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         match f(self) {
             Err(Errno::EIO) => {
-                // What was committed happened, and the journal ends it: never twice.
-                let happened = self.h.op.load(Relaxed) != recover::IDLE;
-                self.recover()?;
-                if happened { Err(Errno::EIO) } else { f(self) }
+                self.repair()?;
+                f(self)
             }
             other => other,
         }
     }
 
+    /// Rebuilds the derived parts, where an operation found nonsense. EIO: it had happened, and the
+    /// journal ended it: it must not be tried again.
+    #[cold]
+    fn repair(&mut self) -> Result<()> {
+        let happened = self.h.op.load(Relaxed) != recover::IDLE;
+        self.recover()?;
+        if happened { Err(Errno::EIO) } else { Ok(()) }
+    }
+
     /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
     #[inline]
-    fn is_sane(&self) -> bool {
+    fn is_sane(&mut self) -> bool {
         let h = self.h;
         let extents = h.extents.load(Relaxed) as usize;
         let slots = h.slots.load(Relaxed);
-        (1..=layout::extents_in(self.map.len())).contains(&extents)
-            && slots <= h.slots_backed.load(Relaxed)
-            && h.slots_backed.load(Relaxed) <= layout::capacity(extents - 1)
-            && h.blocks.load(Relaxed) <= h.blocks_backed.load(Relaxed)
-            && h.blocks_backed.load(Relaxed) <= layout::capacity(extents - 1)
+        let (slots_backed, blocks_backed) =
+            (h.slots_backed.load(Relaxed), h.blocks_backed.load(Relaxed));
+        let is_backed = (1..=layout::extents_in(self.map.len())).contains(&extents)
+            && slots <= slots_backed
+            && slots_backed.max(blocks_backed) <= layout::capacity(extents - 1);
+        self.slots = if is_backed { slots } else { 0 };
+        is_backed
+            && h.blocks.load(Relaxed) <= blocks_backed
             && h.receivers.load(Relaxed) <= slots
             && h.senders.load(Relaxed) <= slots
             && h.qnum.load(Relaxed) <= u64::from(slots)
             && h.types.load(Relaxed) <= slots
+    }
+
+    /// Notes how many slots may be in use: of those in the mapping.
+    fn set_slots(&mut self, slots: u32) {
+        let extents = layout::extents_in(self.map.len());
+        let there = extents.checked_sub(1).map_or(0, layout::capacity);
+        self.slots = slots.min(there);
+        self.h.slots.store(self.slots, Relaxed);
     }
 
     fn owned(&self) -> crate::creds::Owned {
@@ -138,6 +165,15 @@ impl Locked<'_> {
     #[inline]
     fn fits(&self, len: u64) -> bool {
         fits(self.h, len)
+    }
+}
+
+impl Locked<'_> {
+    /// Gives the lock back where there is nobody to wake.
+    #[inline(always)]
+    fn unlock(self) {
+        debug_assert!(self.wakes.count == 0);
+        core::mem::ManuallyDrop::new(self).h.object.lock.unlock();
     }
 }
 

@@ -54,7 +54,7 @@ impl Locked<'_> {
     }
 
     /// Puts a message at the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append(&mut self, index: u32) -> Result<()> {
         let h = self.h;
         let slot = self.slot(index)?;

@@ -24,14 +24,14 @@ const MARK: u32 = 1 << 31;
 impl Locked<'_> {
     /// Writes an operation into the journal, without effect so far.
     #[inline]
-    pub(super) fn begin(&self, slot: u32, waiter: u32) -> Result<()> {
+    pub(super) fn begin(&self, slot: u32, waiter: u32) {
         let h = self.h;
         h.op_slot.store(slot, Relaxed);
         h.op_waiter.store(waiter, Relaxed);
+        // The lock made sure of the block.
         h.op_pid
-            .store(crate::process::thread()?.pid.load(Relaxed), Relaxed);
+            .store(crate::tls::block().pid.load(Relaxed), Relaxed);
         h.op_time.store(sys::time() as u64, Relaxed);
-        Ok(())
     }
 
     /// From here on it happened.
@@ -70,6 +70,7 @@ impl Locked<'_> {
     /// After a dead holder, or when nonsense was found.
     #[cold]
     pub(super) fn recover(&mut self) -> Result<()> {
+        self.set_slots(self.h.slots.load(Relaxed));
         self.redo();
         crate::crash::crashpoint!("msg.recover.redone");
         self.done();
@@ -78,7 +79,7 @@ impl Locked<'_> {
         // The dead holder may have been a waiter with news, which is in no line and no count.
         self.bury_dead()?;
         // Whoever was to be woken may not have been.
-        for index in 0..self.h.slots.load(Relaxed) {
+        for index in 0..self.slots {
             let state = self.slot(index)?.state.load(Relaxed);
             if matches!(state, RECEIVER | SENDER) && self.waiter(index)?.news.load(Relaxed) != 0 {
                 self.wakes.add(&self.map, index);
@@ -129,13 +130,10 @@ impl Locked<'_> {
             (h.extents.load(Relaxed) as usize).clamp(1, layout::extents_in(self.map.len()).max(1));
         let most = layout::capacity(extents - 1);
         h.extents.store(extents as u32, Relaxed);
-        for word in [&h.slots_backed, &h.blocks_backed, &h.slots, &h.blocks] {
+        for word in [&h.slots_backed, &h.blocks_backed, &h.blocks] {
             word.store(word.load(Relaxed).min(most), Relaxed);
         }
-        h.slots.store(
-            h.slots.load(Relaxed).min(h.slots_backed.load(Relaxed)),
-            Relaxed,
-        );
+        self.set_slots(self.slots.min(h.slots_backed.load(Relaxed)));
         h.blocks.store(
             h.blocks.load(Relaxed).min(h.blocks_backed.load(Relaxed)),
             Relaxed,
@@ -154,7 +152,7 @@ impl Locked<'_> {
     /// Looks at every slot; lists of messages and of waiters in line, in no order.
     fn sort_out_slots(&mut self) -> Result<(u32, u32)> {
         let (mut messages, mut waiters) = (NIL, NIL);
-        for index in (0..self.h.slots.load(Relaxed)).rev() {
+        for index in (0..self.slots).rev() {
             let slot = self.slot(index)?;
             let seq = slot.seq.load(Relaxed);
             let state = slot.state.load(Relaxed);
@@ -308,7 +306,7 @@ impl Locked<'_> {
 
     /// Whether the header makes sense at all, for a look from outside.
     pub(super) fn check_counts(&self) -> Result<()> {
-        let slots = u64::from(self.h.slots.load(Relaxed));
+        let slots = u64::from(self.slots);
         if self.h.qnum.load(Relaxed) > slots {
             Err(Errno::EIO)
         } else {

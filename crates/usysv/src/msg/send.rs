@@ -3,7 +3,7 @@
 use super::layout::{self, HANDED, MESSAGE, NIL};
 use super::recover::{HAND_OVER, SEND};
 use super::wait::{GOT, TOO_BIG, Waiting, Woken};
-use super::{Locked, Wakes, lock};
+use super::{Locked, Wakes, lock, lock_inline};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
@@ -34,25 +34,78 @@ pub(crate) unsafe fn send(
     source: Source,
     msgflg: i32,
 ) -> Result<()> {
+    tls::block().sent.store(1, Relaxed);
+    // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
+    let mut q = lock_inline(ns, pin, id)?;
+    if !Creds::current().may_use(&q.h.object, 0o222) {
+        return Err(Errno::EACCES);
+    }
+    if !q.fits(source.len as u64) {
+        // SAFETY: the caller's promise.
+        return unsafe { send_waiting(q, source, msgflg) };
+    }
+    // SAFETY: the caller's promise.
+    match unsafe { q.send_now(&source) } {
+        // A receiver whose buffer is too small may have been told so.
+        Ok(None) if q.wakes.count == 0 => {
+            q.unlock();
+            Ok(())
+        }
+        // SAFETY: the caller's promise.
+        sent => unsafe { end_send(q, &source, sent) },
+    }
+}
+
+/// What is left to be done after the first try of a send that gave the message to somebody, or
+/// found nonsense.
+///
+/// # Safety
+/// The source's text can be read.
+#[allow(unsafe_code)]
+#[cold]
+unsafe fn end_send(mut q: Locked<'_>, source: &Source, sent: Result<Option<u32>>) -> Result<()> {
+    let (ns, pin, id) = (q.ns, q.pin, q.id);
+    let handed = match sent {
+        Err(Errno::EIO) => {
+            q.repair()?;
+            // SAFETY: the caller's promise.
+            unsafe { q.send_now(source)? }
+        }
+        other => other?,
+    };
+    let (wakes, map) = (core::mem::replace(&mut q.wakes, Wakes::none()), q.map);
+    drop(q);
+    match (wakes.wake(&map), handed) {
+        (false, Some(owner)) => check_handed(ns, pin, id, owner),
+        _ => Ok(()),
+    }
+}
+
+/// Sends a message that did not fit just now.
+///
+/// # Safety
+/// The source's text can be read.
+#[allow(unsafe_code)]
+#[cold]
+unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()> {
+    let (ns, pin, id) = (q.ns, q.pin, q.id);
     let mut source = source;
     let mut kept: Option<Kept> = None;
     let mut look = None;
-    tls::block().sent.store(1, Relaxed);
+    let mut held = Some(q);
     loop {
-        // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
-        let mut q = lock(ns, pin, id)?;
-        if !Creds::current().may(&q.owned(), 0o222) {
+        let mut q = match held.take() {
+            Some(q) => q,
+            None => lock(ns, pin, id)?,
+        };
+        if !Creds::current().may_use(&q.h.object, 0o222) {
             return Err(Errno::EACCES);
         }
         if q.fits(source.len as u64) {
             // SAFETY: the caller's promise, or the copy that is kept.
-            let handed = q.with_repair(|q| unsafe { q.send_now(&source) })?;
-            let (wakes, map) = (core::mem::replace(&mut q.wakes, Wakes::none()), q.map);
-            drop(q);
-            return match (wakes.wake(&map), handed) {
-                (false, Some(owner)) => check_handed(ns, pin, id, owner),
-                _ => Ok(()),
-            };
+            let sent = unsafe { q.send_now(&source) };
+            // SAFETY: as above.
+            return unsafe { end_send(q, &source, sent) };
         }
         if msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::EAGAIN);
@@ -149,7 +202,7 @@ impl Locked<'_> {
     /// # Safety
     /// The source's text can be read.
     #[allow(unsafe_code)]
-    #[inline]
+    #[inline(always)]
     unsafe fn send_now(&mut self, source: &Source) -> Result<Option<u32>> {
         let index = self.take_slot()?;
         // SAFETY: the caller's promise.
@@ -166,7 +219,7 @@ impl Locked<'_> {
         {
             return Ok(Some(owner));
         }
-        self.begin(index, NIL)?;
+        self.begin(index, NIL);
         crashpoint!("msg.send.before_commit");
         self.commit(SEND);
         crashpoint!("msg.send.after_commit");
@@ -189,7 +242,7 @@ impl Locked<'_> {
                 self.tell(owner, TOO_BIG)?;
                 continue;
             }
-            self.begin(index, owner)?;
+            self.begin(index, owner);
             let waiter = self.waiter(owner)?;
             waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
             waiter.old_rtime.store(self.h.rtime.load(Relaxed), Relaxed);

@@ -17,11 +17,13 @@ const STEP: usize = 256 * 1024;
 impl Locked<'_> {
     /// A slot that may be in use. EIO: none.
     #[inline]
+    #[allow(unsafe_code)]
     pub(super) fn slot<'s>(&self, index: u32) -> Result<&'s Slot> {
-        if index >= self.h.slots.load(Relaxed) {
+        if index >= self.slots {
             return Err(Errno::EIO);
         }
-        layout::slot(&self.map, index)
+        // SAFETY: `slots` counts only what lies in the mapping (`is_sane`, `set_slots`).
+        Ok(unsafe { layout::known_slot(&self.map, index) })
     }
 
     /// The waiter in a slot that may be in use.
@@ -31,7 +33,7 @@ impl Locked<'_> {
     }
 
     /// A free slot, still FREE. ENOMEM: no memory for one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_slot(&mut self) -> Result<u32> {
         let free = self.h.free_slot.load(Relaxed);
         if free != NIL {
@@ -44,12 +46,12 @@ impl Locked<'_> {
             self.expect_behind(next);
             return Ok(free);
         }
-        let index = self.h.slots.load(Relaxed);
+        let index = self.slots;
         if index >= self.h.slots_backed.load(Relaxed) {
             self.back_slots(index)?;
         }
         layout::slot(&self.map, index)?.state.store(FREE, Relaxed);
-        self.h.slots.store(index + 1, Relaxed);
+        self.set_slots(index + 1);
         Ok(index)
     }
 
@@ -59,9 +61,8 @@ impl Locked<'_> {
     #[inline]
     pub(super) fn expect_behind(&self, next: u32) {
         let Ok(slot) = self.slot(next) else { return };
-        if let Ok(at) = layout::slot_offset(slot.next.load(Relaxed)) {
-            self.map.expect(at);
-            self.map.expect(at + SLOT / 2);
+        if let Ok(behind) = self.slot(slot.next.load(Relaxed)) {
+            crate::map::expect(behind);
         }
     }
 
@@ -151,9 +152,8 @@ impl Locked<'_> {
         };
         slot.block.store(first, Relaxed);
         slot.len.store(len as u32, Relaxed);
-        let at = layout::slot_offset(index)? + SLOT - INLINE;
-        // SAFETY: the caller's promise, for the first `head` bytes.
-        unsafe { self.map.write(at, text, head)? };
+        // SAFETY: the caller's promise, for the first `head` bytes, which the slot has room for.
+        unsafe { slot.text().copy_from_nonoverlapping(text, head) };
         let mut done = head;
         self.each_run(first, len - head, |map, at, bytes| {
             // SAFETY: the caller's promise; the runs are `len - head` bytes together.
@@ -172,9 +172,8 @@ impl Locked<'_> {
     pub(super) unsafe fn read_text(&self, index: u32, to: *mut u8, len: usize) -> Result<()> {
         let slot = self.slot(index)?;
         let head = len.min(INLINE);
-        let at = layout::slot_offset(index)? + SLOT - INLINE;
-        // SAFETY: the caller's promise, for the first `head` bytes.
-        unsafe { self.map.read(at, to, head)? };
+        // SAFETY: the caller's promise, for the first `head` bytes, of which the slot has as many.
+        unsafe { slot.text().copy_to_nonoverlapping(to, head) };
         let mut done = head;
         self.each_run(slot.block.load(Relaxed), len - head, |map, at, bytes| {
             // SAFETY: the caller's promise; the runs are `len - head` bytes together.
@@ -286,14 +285,14 @@ impl Locked<'_> {
         }
         // Waiters keep their slots, and all below them.
         let mut keep = 0;
-        for index in 0..h.slots.load(Relaxed) {
+        for index in 0..self.slots {
             match self.slot(index) {
                 Ok(slot) if slot.state.load(Relaxed) != FREE => keep = index + 1,
                 _ => {}
             }
         }
         let slots = (keep as usize * SLOT).next_multiple_of(PAGE).max(PAGE) / SLOT;
-        h.slots.store(keep, Relaxed);
+        self.set_slots(keep);
         h.blocks.store(0, Relaxed);
         h.slots_backed
             .store((slots as u32).min(h.slots_backed.load(Relaxed)), Relaxed);

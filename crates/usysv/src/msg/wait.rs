@@ -367,7 +367,7 @@ impl Locked<'_> {
 
     /// Tells every receiver, and for a removal every sender.
     pub(super) fn tell_all(&mut self, news: u32) -> Result<()> {
-        for index in 0..self.h.slots.load(Relaxed) {
+        for index in 0..self.slots {
             let slot = self.slot(index)?;
             let waits = match slot.state.load(Relaxed) {
                 RECEIVER => true,
@@ -388,7 +388,7 @@ impl Locked<'_> {
         }
         let now = sys::monotonic_ms();
         let mut found = false;
-        for index in 0..self.h.slots.load(Relaxed) {
+        for index in 0..self.slots {
             let slot = self.slot(index)?;
             if slot.state.load(Relaxed) != HANDED {
                 continue;
@@ -447,7 +447,7 @@ impl Locked<'_> {
 
     /// Frees the slots of waiters whose threads are gone; their messages go back.
     pub(super) fn bury_dead(&mut self) -> Result<()> {
-        for index in 0..self.h.slots.load(Relaxed) {
+        for index in 0..self.slots {
             let slot = self.slot(index)?;
             if !matches!(slot.state.load(Relaxed), RECEIVER | SENDER) {
                 continue;

@@ -129,6 +129,26 @@ impl Namespace {
         Limits::of(&words(head))
     }
 
+    /// `msgmax` as it is now.
+    #[inline]
+    pub fn msgmax(&self) -> u64 {
+        self.limit(0).unwrap_or_else(|| self.limits().msgmax)
+    }
+
+    /// `semopm` as it is now.
+    #[inline]
+    pub fn semopm(&self) -> u64 {
+        self.limit(5).unwrap_or_else(|| self.limits().semopm)
+    }
+
+    /// The limit at a place of `LIMITS`, if the words count now.
+    #[inline]
+    fn limit(&self, place: usize) -> Option<u64> {
+        let head = self.head().ok()?;
+        let counts = head.edited.load(Relaxed) == 0;
+        counts.then(|| head.limits[place].load(Relaxed))
+    }
+
     /// Reads the texts, which somebody may be writing, and believes them when they make sense.
     #[cold]
     fn edited_limits(&self, head: &Head) -> Limits {

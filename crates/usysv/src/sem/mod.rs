@@ -37,6 +37,7 @@ use crate::namespace::Namespace;
 use crate::object::LIVE;
 use crate::process::{self, Identity};
 use crate::sys;
+use crate::tls::Block;
 use core::sync::atomic::Ordering::*;
 use layout::{Header, Parts, Plan};
 
@@ -69,14 +70,15 @@ impl<'a> core::ops::Deref for Locked<'a> {
 /// Takes the lock of a pinned set. EIDRM: it was removed.
 #[inline]
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    let set = Set::of(ns, pin)?;
-    let fine = set.enter(id)?;
+    let me = process::thread()?;
+    let set = Set::of(ns, pin, process::identity_by(me))?;
+    let fine = set.enter(me, id)?;
     set.locked(fine, id)
 }
 
 impl<'a> Set<'a> {
-    #[inline]
-    fn of(ns: &'a Namespace, pin: &'a Pin<'a>) -> Result<Set<'a>> {
+    #[inline(always)]
+    fn of(ns: &'a Namespace, pin: &'a Pin<'a>, me: Identity) -> Result<Set<'a>> {
         let map = pin.map();
         let h: &Header = map.at(0)?;
         let nsems = h.nsems.load(Relaxed);
@@ -89,14 +91,14 @@ impl<'a> Set<'a> {
             },
             pin,
             ns,
-            me: process::identity()?,
+            me,
         })
     }
 
     /// Takes the lock. False: somebody has to look closer.
-    #[inline]
-    fn enter(&self, id: i32) -> Result<bool> {
-        let left = self.h.object.lock.lock()?;
+    #[inline(always)]
+    fn enter(&self, me: &'static Block, id: i32) -> Result<bool> {
+        let left = self.h.object.lock.lock_by(me)?;
         Ok(left == Left::Order
             && self.h.object.state.load(Relaxed) == LIVE
             && self.h.object.id() == id

@@ -12,6 +12,7 @@ use crate::handle::Pin;
 use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::object::LIVE;
+use crate::process;
 use crate::sys;
 use core::sync::atomic::Ordering::*;
 use core::time::Duration;
@@ -40,19 +41,38 @@ pub(crate) fn semop(
     ops: &[Sembuf],
     timeout: Option<Duration>,
 ) -> Result<()> {
+    let me = process::thread()?;
     // Before the lock: see there.
-    bell::mine(ns)?;
-    let set = Set::of(ns, pin)?;
+    bell::mine_by(me, ns)?;
+    let set = Set::of(ns, pin, process::identity_by(me))?;
+    let fine = set.enter(me, id)?;
+    if let ([op], true) = (ops, fine)
+        && set.goes_alone(op)
+    {
+        set.h.object.lock.unlock();
+        return Ok(());
+    }
+    semop_further(&set, fine, id, ops, timeout)
+}
+
+/// What does not go the short way. The lock is held; `fine`: and the set is as it should be.
+#[cold]
+#[inline(never)]
+fn semop_further(
+    set: &Set<'_>,
+    fine: bool,
+    id: i32,
+    ops: &[Sembuf],
+    timeout: Option<Duration>,
+) -> Result<()> {
     let mut look = None;
     let mut until = None;
+    let mut entered = Some(fine);
     loop {
-        let fine = set.enter(id)?;
-        if let ([op], true) = (ops, fine)
-            && set.goes_alone(op)
-        {
-            set.h.object.lock.unlock();
-            return Ok(());
-        }
+        let fine = match entered.take() {
+            Some(fine) => fine,
+            None => set.enter(process::thread()?, id)?,
+        };
         // Committed, and then nonsense was found: it happened, and the journal ends it.
         let broke_off = fine && set.h.op.load(Relaxed) != IDLE;
         let mut q = set.locked(fine && !broke_off, id)?;
@@ -137,8 +157,12 @@ impl Set<'_> {
     /// Whether the caller may do this to the set.
     #[inline]
     fn lets_in(&self, ops: &[Sembuf]) -> bool {
-        let alters = ops.iter().any(|op| op.sem_op != 0);
-        Creds::current().may(&self.owned(), if alters { 0o222 } else { 0o444 })
+        self.lets_alter(ops.iter().any(|op| op.sem_op != 0))
+    }
+
+    #[inline]
+    fn lets_alter(&self, alters: bool) -> bool {
+        Creds::current().may_use(&self.h.object, if alters { 0o222 } else { 0o444 })
     }
 
     /// Whether an operation cannot go, as far as a look without the lock tells.
@@ -159,7 +183,7 @@ impl Set<'_> {
     #[inline]
     fn goes_alone(&self, op: &Sembuf) -> bool {
         self.h.waiting.load(Relaxed) == 0
-            && self.lets_in(core::slice::from_ref(op))
+            && self.lets_alter(op.sem_op != 0)
             && self.try_alone(op).unwrap_or(false)
     }
 
@@ -188,7 +212,19 @@ impl Set<'_> {
         entry.num.store(num, Relaxed);
         entry.value.store(new as u32, Relaxed);
         entry.adj.store(new_adj as u32, Relaxed);
-        self.perform(1, row, NIL, self.me.pid)?;
+        let time = self.begin(1, row, NIL, self.me.pid);
+        crashpoint!("sem.alone.before_commit");
+        self.commit(OPS);
+        crashpoint!("sem.alone.after_commit");
+        // As `apply` does it, out of registers.
+        sem.value.store(new as u32, Relaxed);
+        sem.pid.store(self.me.pid, Relaxed);
+        if row != NIL {
+            self.put_adj(row, num, new_adj)?;
+        }
+        self.h.otime.store(time, Relaxed);
+        crashpoint!("sem.alone.applied");
+        self.done();
         Ok(true)
     }
 

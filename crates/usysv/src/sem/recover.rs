@@ -28,16 +28,18 @@ pub(super) fn failed(e: Errno) -> u32 {
 }
 
 impl Set<'_> {
-    /// Writes a change into the journal, without effect so far; its entries are there.
+    /// Writes a change into the journal, without effect so far; its entries are there. Its time.
     #[inline]
-    pub(super) fn begin(&self, entries: u32, row: u32, waiter: u32, pid: u32) {
+    pub(super) fn begin(&self, entries: u32, row: u32, waiter: u32, pid: u32) -> u64 {
         let h = self.h;
         h.op_entries.store(entries, Relaxed);
         h.op_row.store(row, Relaxed);
         h.op_waiter.store(waiter, Relaxed);
         h.op_pid.store(pid, Relaxed);
         h.cpu.store(sys::cpu() + 1, Relaxed);
-        h.op_time.store(sys::time() as u64, Relaxed);
+        let time = sys::time() as u64;
+        h.op_time.store(time, Relaxed);
+        time
     }
 
     /// From here on it happened.

@@ -13,6 +13,12 @@ const PERFORM: Points = &[
     ("sem.op.after_commit", Yes),
     ("sem.op.applied", Yes),
 ];
+/// The short way of one operation.
+const ALONE: Points = &[
+    ("sem.alone.before_commit", No),
+    ("sem.alone.after_commit", Yes),
+    ("sem.alone.applied", Yes),
+];
 /// Whatever happened, the death undoes it.
 const WITH_UNDO: Points = &[
     ("sem.row.backed", No),
@@ -42,7 +48,9 @@ const WAIT: Points = &[
     ("sem.wait.lined_up", No),
 ];
 const RECOVER: Points = &[("sem.recover.applied", Yes), ("sem.recover.rebuilt", Yes)];
-pub const TABLES: &[Points] = &[PERFORM, WITH_UNDO, PUT, SET, REMOVE, UNDO, WAIT, RECOVER];
+pub const TABLES: &[Points] = &[
+    PERFORM, ALONE, WITH_UNDO, PUT, SET, REMOVE, UNDO, WAIT, RECOVER,
+];
 
 fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
     Sembuf {
@@ -117,8 +125,17 @@ fn an_array_happens_whole_or_not_at_all() {
 
 #[test]
 fn one_operation_happens_or_not() {
-    each(PERFORM, [3, 5], |engine, semid| {
+    each(ALONE, [3, 5], |engine, semid| {
         let _ = engine.semop(semid, &[op(0, -2, 0)], None);
+    });
+}
+
+#[test]
+fn one_operation_with_undo_is_undone_by_the_death() {
+    each(ALONE, [5, 5], |engine, semid| {
+        // The first finds no row at hand, and goes the long way.
+        let _ = engine.semop(semid, &[op(0, 1, SEM_UNDO)], None);
+        let _ = engine.semop(semid, &[op(0, -3, SEM_UNDO)], None);
     });
 }
 
