@@ -25,11 +25,10 @@ pub(crate) struct Huge {
     number: u64,
 }
 
-/// A file of a segment's bytes: where it is, what it was when looked at, and its pages' size.
+/// A file of a segment's bytes: where it is, and what it was when looked at.
 pub(crate) struct Found {
     pub path: Path,
     pub st: libc::stat,
-    pub page: usize,
 }
 
 impl Huge {
@@ -139,15 +138,21 @@ impl Huge {
         let owner = sys::lstat(link.as_c())?.st_uid;
         let found = self.on_each_mount(|path| {
             let st = sys::lstat(path.as_c()).ok()?;
-            Some(Found {
-                path: *path,
-                st,
-                page: 1 << self.log2,
-            })
+            Some(Found { path: *path, st })
         });
         let found = found?.ok_or(Errno::ENOENT)?;
         let is_ours = found.st.st_mode & libc::S_IFMT == libc::S_IFREG && found.st.st_uid == owner;
         is_ours.then_some(found).ok_or(Errno::EIO)
+    }
+
+    /// Opens the file that a link names, and tells its page size. Errors are those of `find`.
+    pub fn open(&self, link: &Path, how: i32) -> Result<(Fd, usize)> {
+        let found = self.find(link)?;
+        let fd = sys::open(found.path.as_c(), how, 0)?;
+        let st = sys::fstat(&fd)?;
+        let is_it = [st.st_dev, st.st_ino] == [found.st.st_dev, found.st.st_ino];
+        let page = 1 << self.log2;
+        is_it.then_some((fd, page)).ok_or(Errno::EIO)
     }
 
     /// Takes the file away that a link names, and then the link.

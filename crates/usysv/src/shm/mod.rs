@@ -126,14 +126,19 @@ impl Locked<'_> {
         } else {
             libc::O_RDONLY
         };
-        let gone = |e| if e == Errno::ENOENT { Errno::EIDRM } else { e };
-        let data = self.ns.data_of(index_of(self.id)).map_err(gone)?;
-        let fd = sys::open(data.path.as_c(), how, 0).map_err(gone)?;
-        let st = sys::fstat(&fd)?;
-        let len = self.size().checked_next_multiple_of(data.page);
+        let path = self.ns.beside_path(Kind::Shm, index_of(self.id))?;
+        let opened = match sys::open(path.as_c(), how, 0) {
+            Err(Errno::ELOOP) => Huge::of(&path)?.open(&path, how),
+            other => other.map(|fd| (fd, PAGE)),
+        };
+        let (fd, page) = match opened {
+            Err(Errno::ENOENT) => return Err(Errno::EIDRM),
+            other => other?,
+        };
+        let len = self.size().checked_next_multiple_of(page);
         let len = len.ok_or(Errno::EIO)?;
-        let is_it = [st.st_dev, st.st_ino] == [data.st.st_dev, data.st.st_ino];
-        if !is_it || st.st_mode & libc::S_IFMT != libc::S_IFREG || st.st_size < len as i64 {
+        let st = sys::fstat(&fd)?;
+        if st.st_mode & libc::S_IFMT != libc::S_IFREG || st.st_size < len as i64 {
             return Err(Errno::EIO);
         }
         Ok((fd, len))
@@ -170,11 +175,7 @@ impl Namespace {
         let st = sys::lstat(path.as_c())?;
         match st.st_mode & libc::S_IFMT == libc::S_IFLNK {
             true => Huge::of(&path)?.find(&path),
-            false => Ok(Found {
-                path,
-                st,
-                page: PAGE,
-            }),
+            false => Ok(Found { path, st }),
         }
     }
 
