@@ -233,7 +233,11 @@ impl SharedMemory for Engine {
                 let size = (segment.pages() * PAGE) as u64;
                 Ok((mine, size, segment.is_huge()))
             })
-            .map_err(gone)?;
+            .map_err(|e| match gone(e) {
+                // The file keeps out whom the mode shuts out.
+                Errno::EACCES => Errno::EPERM,
+                e => e,
+            })?;
         if !free && (!mine || lock && limit == 0) {
             return Err(Errno::EPERM);
         }

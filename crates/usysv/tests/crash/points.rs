@@ -231,7 +231,7 @@ struct Flag(*const AtomicBool);
 
 impl Flag {
     fn new() -> Flag {
-        Flag(crate::random::shared(4096).cast())
+        Flag(crate::rig::shared(4096).cast())
     }
 
     fn get(&self) -> &AtomicBool {

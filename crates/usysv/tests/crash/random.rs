@@ -23,16 +23,6 @@ struct Board {
     received: [[AtomicU8; MOST]; PRODUCERS],
 }
 
-/// Zeroed memory that children share.
-pub fn shared(len: usize) -> *mut u8 {
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
-    assert_ne!(at, libc::MAP_FAILED);
-    at.cast()
-}
-
 impl Board {
     fn new() -> &'static Board {
         // SAFETY: zeroed memory of that size, made of atomics, unmapped in `free` only.

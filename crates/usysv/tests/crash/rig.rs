@@ -149,6 +149,16 @@ pub fn survivor(what: &str, f: impl FnOnce()) {
     assert_eq!(Child::fork(f).wait(), End::Exit(0), "after {what}");
 }
 
+/// Zeroed memory that children share.
+pub fn shared(len: usize) -> *mut u8 {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
+    assert_ne!(at, libc::MAP_FAILED);
+    at.cast()
+}
+
 /// A namespace of the test's own, removed at the end.
 pub struct World(pub Engine);
 
