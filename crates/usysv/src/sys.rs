@@ -175,16 +175,23 @@ pub(crate) fn read(fd: &Fd, buf: &mut [u8], offset: u64) -> Result<usize> {
     call!(SYS_pread64, fd.0, buf.as_mut_ptr(), buf.len(), offset)
 }
 
+/// EFBIG: further than the process may write to files, which would be SIGXFSZ.
 pub(crate) fn write(fd: &Fd, buf: &[u8], offset: u64) -> Result<usize> {
+    may_reach(offset + buf.len() as u64)?;
     call!(SYS_pwrite64, fd.0, buf.as_ptr(), buf.len(), offset)
 }
 
 /// EFBIG: longer than the process's files may be, which would be SIGXFSZ.
 pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
-    if len > 0 && soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| len > most) {
-        return Err(Errno::EFBIG);
-    }
+    may_reach(len)?;
     call!(SYS_ftruncate, fd.0, len).map(drop)
+}
+
+fn may_reach(end: u64) -> Result<()> {
+    match end > 0 && soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| end > most) {
+        true => Err(Errno::EFBIG),
+        false => Ok(()),
+    }
 }
 
 /// Makes the first `len` bytes really there. False: this file system cannot.
