@@ -1,28 +1,48 @@
 //! Whether somebody that shared memory names still lives.
 
+use crate::errno::{Errno, Result};
 use crate::path::{Digits, Path, parse_decimal};
-use crate::process::Identity;
+use crate::process::{self, Identity};
 use crate::sys;
 
-/// Whether this process lives: one of its threads has not ended. In doubt, it lives.
+/// Bits of a start that hold the time; above them is the pid namespace's mark.
+const TIME_BITS: u32 = 40;
+
+/// Whether this process lives: one of its threads has not ended. In doubt, it lives; but one of
+/// another pid namespace, whose number means nothing here, has ended if its bell rang.
 pub(crate) fn process_lives(who: Identity) -> bool {
-    if !sys::exists(who.pid) {
+    let foreign = who.start != 0 && who.start >> TIME_BITS != mark();
+    if foreign || !sys::exists(who.pid) {
         return false;
     }
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(who.pid)).as_bytes()]);
     let mut text = [0; 512];
-    let Some(stat) = path.and_then(|path| Stat::read(&path, &mut text)) else {
-        return !sys::has_proc();
+    let stat = match path.and_then(|path| Stat::read(&path, &mut text)) {
+        Ok(stat) => stat,
+        Err(e) => return !is_gone(e),
     };
-    let same = who.start == 0 || stat.field(22).is_none_or(|start| start == who.start);
+    let same = who.start == 0
+        || stat
+            .field(22)
+            .is_none_or(|start| marked(start) == who.start);
     // The first thread may have ended before the others.
     same && (!stat.ended() || stat.field(20).is_some_and(|threads| threads > 1))
 }
 
-/// When this process started, if /proc tells.
+/// When this process started, if /proc tells; marked, so that no process of another pid namespace
+/// has the same number and start: the first processes of two containers easily begin together.
 pub(crate) fn started(pid: u32) -> Option<u64> {
-    let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(pid)).as_bytes()])?;
-    Stat::read(&path, &mut [0; 512])?.field(22)
+    let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(pid)).as_bytes()]).ok()?;
+    Stat::read(&path, &mut [0; 512]).ok()?.field(22).map(marked)
+}
+
+/// Numbers of pid namespaces are given out one after the other.
+fn mark() -> u64 {
+    process::pid_namespace() & ((1 << (64 - TIME_BITS)) - 1)
+}
+
+fn marked(start: u64) -> u64 {
+    start & ((1 << TIME_BITS) - 1) | mark() << TIME_BITS
 }
 
 /// Whether this thread of this process exists and has not ended. In doubt, it lives.
@@ -41,9 +61,8 @@ pub(crate) fn thread_lives(pid: u32, tid: u32) -> bool {
     ]);
     let mut text = [0; 512];
     match path.and_then(|path| Stat::read(&path, &mut text)) {
-        Some(stat) => !stat.ended(),
-        // Gone from there, or no /proc.
-        None => !sys::has_proc(),
+        Ok(stat) => !stat.ended(),
+        Err(e) => !is_gone(e),
     }
 }
 
@@ -53,25 +72,32 @@ pub(crate) fn sleeps(tid: u32) -> bool {
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(tid)).as_bytes()]);
     let mut text = [0; 512];
     let stat = path.and_then(|path| Stat::read(&path, &mut text));
-    stat.is_some_and(|stat| stat.0.first() == Some(&b'S'))
+    stat.is_ok_and(|stat| stat.0.first() == Some(&b'S'))
 }
 
-fn stat_path(directory: &[&[u8]]) -> Option<Path> {
-    let mut path = Path::of(directory).ok()?;
-    path.push(b"/stat").ok()?;
-    Some(path)
+/// Whether /proc says that there is no such thread any more. Not so if there is no /proc, or no
+/// descriptor to look at it with.
+fn is_gone(e: Errno) -> bool {
+    matches!(e, Errno::ENOENT | Errno::ESRCH) && sys::has_proc()
+}
+
+fn stat_path(directory: &[&[u8]]) -> Result<Path> {
+    let mut path = Path::of(directory)?;
+    path.push(b"/stat")?;
+    Ok(path)
 }
 
 /// A `stat` file of /proc from its third field on: the name before may hold anything.
 struct Stat<'a>(&'a [u8]);
 
 impl Stat<'_> {
-    fn read<'a>(path: &Path, text: &'a mut [u8; 512]) -> Option<Stat<'a>> {
-        let fd = sys::open(path.as_c(), libc::O_RDONLY, 0).ok()?;
-        let len = sys::read(&fd, text, 0).ok()?;
-        let text = text.get(..len)?;
-        let end = text.iter().rposition(|&c| c == b')')?;
-        text.get(end + 2..).map(Stat)
+    fn read<'a>(path: &Path, text: &'a mut [u8; 512]) -> Result<Stat<'a>> {
+        let fd = sys::open(path.as_c(), libc::O_RDONLY, 0)?;
+        let len = sys::read(&fd, text, 0)?;
+        let text = text.get(..len).unwrap_or(&[]);
+        let end = text.iter().rposition(|&c| c == b')');
+        let rest = end.and_then(|end| text.get(end + 2..));
+        rest.map(Stat).ok_or(Errno::EIO)
     }
 
     /// Whether it runs none of its program any more: it has ended, or is about to.

@@ -37,7 +37,8 @@ pub(crate) fn is_single_threaded() -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
     pub pid: u32,
-    /// When it started, in clock ticks since the boot; 0 where there is no /proc. Kept by exec.
+    /// When it started, in clock ticks since the boot, and in which pid namespace (see `liveness`); 0
+    /// where there is no /proc. Kept by exec.
     pub start: u64,
 }
 
