@@ -3,14 +3,32 @@
 //! Who waits with one operation stands in a line of its semaphore; from the first sleeper with
 //! several operations until the last, all who would alter stand in one line of the set.
 
-use super::Locked;
 use super::layout::{Line, NIL, WAITS};
 use super::ops::{Ops, Outcome};
 use super::recover::failed;
+use super::{Locked, Set};
 use crate::bell::Bell;
 use crate::errno::{Errno, Result};
 use crate::liveness;
 use core::sync::atomic::Ordering::*;
+
+impl Set<'_> {
+    /// Whether the thread of a waiter is gone.
+    pub(super) fn is_dead(&self, index: u32) -> Result<bool> {
+        let slot = self.p.slot(index)?;
+        let bell = Bell {
+            index: slot.bell[0].load(Relaxed),
+            generation: slot.bell[1].load(Relaxed),
+        };
+        Ok(match bell {
+            Bell::NONE => {
+                let (pid, tid) = (slot.pid.load(Relaxed), slot.tid.load(Relaxed));
+                !liveness::thread_lives(pid, tid)
+            }
+            bell => self.ns.rings(bell),
+        })
+    }
+}
 
 impl Locked<'_> {
     /// The line that a waiter belongs in now.
@@ -297,22 +315,6 @@ impl Locked<'_> {
             }
             Outcome::Blocks(_) => Err(Errno::EIO),
         }
-    }
-
-    /// Whether the thread of a waiter is gone.
-    pub(super) fn is_dead(&self, index: u32) -> Result<bool> {
-        let slot = self.p.slot(index)?;
-        let bell = Bell {
-            index: slot.bell[0].load(Relaxed),
-            generation: slot.bell[1].load(Relaxed),
-        };
-        Ok(match bell {
-            Bell::NONE => {
-                let (pid, tid) = (slot.pid.load(Relaxed), slot.tid.load(Relaxed));
-                !liveness::thread_lives(pid, tid)
-            }
-            bell => self.ns.rings(bell),
-        })
     }
 
     /// Calls `f` with every waiter that lives and has no news.

@@ -10,11 +10,12 @@
 //! news takes the watch if it is vacant, else it sleeps deeply: until there is news, or the death
 //! bell of the watch rings. A watch that leaves wakes a deep sleeper to take over, unless a light
 //! one will soon look for itself; a new watch wakes two, to listen to its bell and not to the last
-//! one's. Should all three be killed within half a second, a deep sleeper looks after ten.
+//! one's. Should all three be killed at once, nobody is woken: so a deep sleeper looks every second, at
+//! memory only, whether the watch is still the one whose bell it hears.
 
 use super::layout::{LEFT, NIL, Slot, WAITS};
 use super::recover::{WENT, failed};
-use super::{Locked, lock};
+use super::{Locked, Set, lock};
 use crate::abi::Sembuf;
 use crate::bell::{self, Bell};
 use crate::crash::crashpoint;
@@ -32,8 +33,10 @@ const LIGHT_NS: u64 = 20_000_000;
 const WATCH_NS: u64 = 20_000_000;
 /// The watch's beat while there is nothing to be undone.
 const IDLE_NS: u64 = 500_000_000;
-/// A deep sleeper's, should watch and bell both fail.
-const DEEP_NS: u64 = 10_000_000_000;
+/// A deep sleeper's, who is not woken when the listeners are killed with the watch.
+const DEEP_NS: u64 = 1_000_000_000;
+/// At so many beats it looks at everything, should watch and bell both fail.
+const DEEP_BEATS: u64 = 10;
 /// The same where a sleeper cannot hear the bell of the watch.
 const DEAF_NS: u64 = 200_000_000;
 
@@ -101,7 +104,7 @@ pub(super) fn wait(
 
 impl<'a> Sleeper<'a> {
     fn wait(&self, mut how: Sleep, until: Option<u64>) -> Result<()> {
-        let mut beats = 0;
+        let mut beats = 0u64;
         loop {
             let slept = self.sleep(&how, until);
             if let Some(news) = self.news() {
@@ -115,6 +118,9 @@ impl<'a> Sleeper<'a> {
                 return self.give_up(Errno::EAGAIN);
             }
             beats += 1;
+            if !beats.is_multiple_of(DEEP_BEATS) && self.is_watched(how.bell) {
+                continue;
+            }
             if let Some(next) = self.look(beats)? {
                 how = next;
             }
@@ -200,6 +206,16 @@ impl<'a> Sleeper<'a> {
         let _ = q.with_repair(|q| q.pass_watch(self.index));
     }
 
+    /// Whether we sleep deeply, and the bell that we hear is that of the watch. Without the lock.
+    fn is_watched(&self, heard: Option<Bell>) -> bool {
+        let Ok(set) = Set::of(self.ns, self.pin) else {
+            return false;
+        };
+        self.slot.deep.load(Relaxed) == set.h.watch.load(Relaxed).wrapping_add(1)
+            && heard.is_some()
+            && set.watch_besides(self.index) == Ok(heard)
+    }
+
     /// Slept long without news: looks around. `None`: there is news after all.
     fn look(&self, beats: u64) -> Result<Option<Sleep>> {
         let mut q = match lock(self.ns, self.pin, self.id) {
@@ -243,6 +259,24 @@ impl<'a> Sleeper<'a> {
     }
 }
 
+impl Set<'_> {
+    /// The bell of another sleeper that stands watch and lives.
+    fn watch_besides(&self, index: u32) -> Result<Option<Bell>> {
+        let watch = self.h.watch.load(Relaxed);
+        if watch == NIL || watch == index || watch >= self.h.slots.load(Relaxed) {
+            return Ok(None);
+        }
+        let slot = self.p.slot(watch)?;
+        let watches = slot.state.load(Relaxed) == WAITS
+            && slot.news.load(Relaxed) == 0
+            && !self.is_dead(watch)?;
+        Ok(watches.then(|| Bell {
+            index: slot.bell[0].load(Relaxed),
+            generation: slot.bell[1].load(Relaxed),
+        }))
+    }
+}
+
 impl Locked<'_> {
     /// Registers this thread as a sleeper, in its line's end.
     fn enlist(&mut self, ops: &[Sembuf], undoes: bool, blocking: u32) -> Result<u32> {
@@ -274,22 +308,6 @@ impl Locked<'_> {
     fn dismiss(&mut self, index: u32) -> Result<()> {
         self.leave_line(index)?;
         self.free_waiter(index)
-    }
-
-    /// The bell of another sleeper that stands watch and lives.
-    fn watch_besides(&self, index: u32) -> Result<Option<Bell>> {
-        let watch = self.h.watch.load(Relaxed);
-        if watch == NIL || watch == index || watch >= self.h.slots.load(Relaxed) {
-            return Ok(None);
-        }
-        let slot = self.p.slot(watch)?;
-        let watches = slot.state.load(Relaxed) == WAITS
-            && slot.news.load(Relaxed) == 0
-            && !self.is_dead(watch)?;
-        Ok(watches.then(|| Bell {
-            index: slot.bell[0].load(Relaxed),
-            generation: slot.bell[1].load(Relaxed),
-        }))
     }
 
     /// The bell, if it is silent, of a process whose undo may let this sleeper go on; and whether

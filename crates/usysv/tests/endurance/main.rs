@@ -5,6 +5,7 @@
 //! `USYSV_SOAK_SECONDS` (an hour without it) and prints counts.
 
 mod crowds;
+mod idle;
 mod places;
 #[path = "../crash/rig.rs"]
 #[allow(dead_code)]
@@ -62,6 +63,8 @@ cases![
     places::a_pid_that_is_used_again,
     places::clocks_that_differ,
     storms::stop_and_continue,
+    idle::idle_sleepers_use_no_cpu,
+    idle::a_sleeper_whose_watches_are_all_killed,
 ];
 
 #[test]
