@@ -39,6 +39,9 @@ check: setup ## format, lints, docs, the examples' and the scripts' warnings
 fuzz: ## a million random steps on kernel and engine, compared (root; USYSV_FUZZ_OPS, USYSV_FUZZ_SEED)
 	USYSV_FUZZ_OPS=$${USYSV_FUZZ_OPS:-1000000} cargo test --package usysv --release --test fuzz -- --nocapture
 
+soak: ## crowds, scarcity, odd places, storms and hand-overs for an hour (USYSV_SOAK_SECONDS), with counts
+	cargo test --package usysv --release --test endurance soak -- --exact --ignored --nocapture
+
 bench: build ## usysv and the kernel side by side, in one run
 	$(TARGET)/release/usysv-bench
 
@@ -52,4 +55,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples fuzz test test-rust test-edge test-clients check bench install clean setup
+.PHONY: help build demo examples fuzz soak test test-rust test-edge test-clients check bench install clean setup

@@ -45,15 +45,21 @@ pub fn idle_sleepers_use_no_cpu() {
     let kinds = [
         (
             "msgrcv",
-            sleepers(|| drop(engine.msgrcv(queue, &mut [0; 8], 1, 0))),
+            sleepers(|| {
+                let _ = engine.msgrcv(queue, &mut [0; 8], 1, 0);
+            }),
         ),
         (
             "semop",
-            sleepers(|| drop(engine.semop(set, &[op(-1, 0)], None))),
+            sleepers(|| {
+                let _ = engine.semop(set, &[op(-1, 0)], None);
+            }),
         ),
         (
             "semop, undo held",
-            sleepers(|| drop(engine.semop(held, &[op(-9, SEM_UNDO)], None))),
+            sleepers(|| {
+                let _ = engine.semop(held, &[op(-9, SEM_UNDO)], None);
+            }),
         ),
     ];
     // Until each sleeps as it will.

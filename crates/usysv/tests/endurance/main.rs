@@ -5,6 +5,7 @@
 //! `USYSV_SOAK_SECONDS` (an hour without it) and prints counts.
 
 mod crowds;
+mod handovers;
 mod idle;
 mod places;
 #[path = "../crash/rig.rs"]
@@ -14,6 +15,7 @@ mod scarcity;
 mod storms;
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Cases have the machine for themselves: they measure and count on time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -63,12 +65,43 @@ cases![
     places::a_pid_that_is_used_again,
     places::clocks_that_differ,
     storms::stop_and_continue,
+    handovers::no_hand_over_stalls,
     idle::idle_sleepers_use_no_cpu,
     idle::a_sleeper_whose_watches_are_all_killed,
 ];
 
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name}: not a number")))
+}
+
+#[test]
+#[ignore = "started by the hand-overs"]
+fn the_hand_overs_of_a_process() {
+    let ms = number("USYSV_HAND_OVERS_MS").expect("how long");
+    handovers::play(Duration::from_millis(ms));
+}
+
 #[test]
 #[ignore = "make soak: for an hour"]
 fn soak() {
-    let _ = CASES;
+    let seconds = number("USYSV_SOAK_SECONDS").unwrap_or(3600);
+    let begun = Instant::now();
+    let (mut rounds, mut hand_overs) = (0, 0);
+    while begun.elapsed().as_secs() < seconds {
+        for (name, case) in CASES {
+            let begun = Instant::now();
+            case();
+            eprintln!("soak: {name}: {:.1} s", begun.elapsed().as_secs_f64());
+        }
+        rounds += 1;
+        let left = Duration::from_secs(seconds).saturating_sub(begun.elapsed());
+        hand_overs += handovers::in_processes(left.min(Duration::from_secs(60)));
+        eprintln!(
+            "soak: {rounds} rounds of {} cases, {hand_overs} hand-overs, in {:.0} s: no failure",
+            CASES.len(),
+            begun.elapsed().as_secs_f64()
+        );
+    }
 }

@@ -315,7 +315,7 @@ fn full(room: u64) {
 
 /// Sleeps for a post; exits with 12 if there is no memory to sleep in.
 fn sleep_or_enomem(engine: &Engine, objects: &Objects, i: usize) {
-    let flags = if i % 2 == 0 { SEM_UNDO } else { 0 };
+    let flags = if i.is_multiple_of(2) { SEM_UNDO } else { 0 };
     match engine.semop(objects.set, &[op(-1, flags)], Some(Duration::from_secs(20))) {
         Ok(()) => {}
         // SAFETY: ends this process.
