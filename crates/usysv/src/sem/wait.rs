@@ -208,7 +208,8 @@ impl<'a> Sleeper<'a> {
 
     /// Whether we sleep deeply, and the bell that we hear is that of the watch. Without the lock.
     fn is_watched(&self, heard: Option<Bell>) -> bool {
-        let Ok(set) = Set::of(self.ns, self.pin) else {
+        let set = process::identity().and_then(|me| Set::of(self.ns, self.pin, me));
+        let Ok(set) = set else {
             return false;
         };
         self.slot.deep.load(Relaxed) == set.h.watch.load(Relaxed).wrapping_add(1)
