@@ -8,8 +8,8 @@ use usysv::abi::{IPC_PRIVATE, SEM_UNDO};
 use usysv::{Engine, Messages, Semaphores};
 
 /// As many of each kind.
-const SLEEPERS: usize = 100;
-const WHILE: Duration = Duration::from_secs(3);
+const SLEEPERS: usize = 50;
+const WHILE: Duration = Duration::from_millis(1500);
 
 /// Nanoseconds that a process has run so far.
 fn cpu_ns(child: &Child) -> u64 {
@@ -100,7 +100,7 @@ fn holder(engine: &Engine, set: i32) -> Child {
     child
 }
 
-const SETS: usize = 32;
+const SETS: usize = 24;
 
 /// Four sleep on a set: one stands watch, two listen for its death, one sleeps deeply. When those
 /// three were killed at once, the fourth did not notice further deaths for ten seconds. Now it sees

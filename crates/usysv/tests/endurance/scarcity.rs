@@ -287,11 +287,11 @@ fn full(room: u64) {
     assert_eq!(why, Some(Errno::ENOMEM), "after {} messages", sent.len());
     check_counts(engine, objects.queue, &sent);
     // A crowd that needs places to sleep in, and rows of undo.
-    let crowd: Vec<Child> = (0..300)
+    let crowd: Vec<Child> = (0..100)
         .map(|i| Child::fork(|| sleep_or_enomem(engine, &objects, i)))
         .collect();
     std::thread::sleep(Duration::from_millis(300));
-    objects_post(engine, &objects, 300);
+    objects_post(engine, &objects, 100);
     let refused = crowd.into_iter().map(Child::wait).filter(|end| match end {
         End::Exit(0) => false,
         End::Exit(12) => true,
@@ -308,7 +308,7 @@ fn full(room: u64) {
     objects.r#use(engine);
     objects.remove(engine);
     eprintln!(
-        "endurance: room for {room}: {} messages, then ENOMEM; {refused} of 300 sleepers refused",
+        "endurance: room for {room}: {} messages, then ENOMEM; {refused} of 100 sleepers refused",
         sent.len()
     );
 }

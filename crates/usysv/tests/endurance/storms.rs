@@ -10,7 +10,7 @@ use usysv::{Engine, Messages, Semaphores};
 
 const MOST: usize = 1 << 20;
 const PRODUCERS: usize = 2;
-const STORM: Duration = Duration::from_millis(1500);
+const STORM: Duration = Duration::from_millis(1000);
 
 /// A stopped receiver keeps its place, and what it was handed comes back after a second (documented);
 /// a stopped sleeper in semop goes on when it is continued. Nothing is lost, nothing comes twice, and
