@@ -198,6 +198,148 @@ fn sleeps() -> i64 {
     }
 }
 
+/// The players, and the referee's watch.
+struct Game<'a> {
+    engine: &'a Engine,
+    groups: &'a [Group],
+    /// Group and place in it of each player.
+    seats: Vec<(usize, usize)>,
+    tallies: &'static [Tally],
+    players: Vec<Player>,
+    last: Instant,
+    /// The longest that the referee itself was held up.
+    pause: Duration,
+    kills: usize,
+    signals: usize,
+}
+
+impl<'a> Game<'a> {
+    fn begin(engine: &'a Engine, groups: &'a [Group]) -> Game<'a> {
+        let all = groups.iter().enumerate();
+        let seats: Vec<_> = all
+            .flat_map(|(g, group)| (0..group.players).map(move |me| (g, me)))
+            .collect();
+        let mut game = Game {
+            engine,
+            groups,
+            tallies: tallies(seats.len()),
+            seats,
+            players: Vec::new(),
+            last: Instant::now(),
+            pause: Duration::ZERO,
+            kills: 0,
+            signals: 0,
+        };
+        game.players = (0..game.seats.len()).map(|seat| game.start(seat)).collect();
+        game
+    }
+
+    fn start(&self, seat: usize) -> Player {
+        let (g, me) = self.seats[seat];
+        self.groups[g].start(self.engine, &self.tallies[seat], me)
+    }
+
+    /// Everybody plays, and nobody has stalled.
+    fn watch(&mut self) {
+        self.pause = self.pause.max(self.last.elapsed());
+        let passed = self.last.elapsed().min(TICK);
+        self.last = Instant::now();
+        for (seat, player) in self.players.iter_mut().enumerate() {
+            let (g, me) = self.seats[seat];
+            let (group, done) = (&self.groups[g], self.tallies[seat].done.load(Relaxed));
+            player.still = match done == player.seen {
+                true => player.still + passed,
+                false => Duration::ZERO,
+            };
+            player.seen = done;
+            assert!(!player.child.has_ended(), "{} {me} ended", group.name);
+            let stalls = player.still >= STALL;
+            assert!(
+                !stalls,
+                "{} {me} stalls after {done}\n{}",
+                group.name,
+                look(self.engine, group)
+            );
+        }
+    }
+
+    /// Kills somebody, or signals.
+    fn strike(&mut self, dice: &mut Dice) {
+        let victim = dice.roll(self.seats.len() as u64) as usize;
+        if dice.roll(KILLS) != 0 {
+            // SAFETY: a child that has not been waited for.
+            unsafe { libc::kill(self.players[victim].child.pid(), libc::SIGUSR1) };
+            self.signals += 1;
+            return;
+        }
+        let group = self.seats[victim].0;
+        let fragile = self.groups[group].fragile;
+        let mates: Vec<usize> = (0..self.seats.len())
+            .filter(|seat| *seat == victim || fragile && self.seats[*seat].0 == group)
+            .collect();
+        for seat in &mates {
+            self.players[*seat].child.kill();
+        }
+        self.kills += mates.len();
+        if fragile {
+            // What a dead one was handed comes back after 20 ms.
+            std::thread::sleep(Duration::from_millis(25));
+            self.groups[group].serve(self.engine);
+        }
+        for seat in mates {
+            let fresh = self.start(seat);
+            let dead = std::mem::replace(&mut self.players[seat], fresh);
+            assert_eq!(dead.child.wait(), KILLED);
+        }
+    }
+
+    /// Undisturbed, each makes one more: whoever was forgotten is found, however short the game.
+    fn last_lap(&mut self) {
+        let done = |game: &Game<'_>| -> Vec<u64> {
+            let tallies = game.tallies.iter();
+            tallies.map(|tally| tally.done.load(Relaxed)).collect()
+        };
+        let before = done(self);
+        while done(self)
+            .iter()
+            .zip(&before)
+            .any(|(now, before)| now == before)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+            self.watch();
+        }
+    }
+
+    /// Prints the figures; gives the hand-overs.
+    fn tell(&self, took: Duration) -> u64 {
+        let mut all = 0;
+        for (g, group) in self.groups.iter().enumerate() {
+            let its = || {
+                let both = self.seats.iter().zip(self.tallies);
+                both.filter(|(seat, _)| seat.0 == g).map(|(_, tally)| tally)
+            };
+            let done: u64 = its().map(|tally| tally.done.load(Relaxed)).sum();
+            let interrupted: u64 = its().map(|tally| tally.interrupted.load(Relaxed)).sum();
+            let longest = its().map(|tally| tally.longest_ns.load(Relaxed)).max();
+            eprintln!(
+                "  {}: {done} hand-overs, {interrupted} interrupted, the longest took {} ms",
+                group.name,
+                longest.unwrap_or(0) / 1_000_000
+            );
+            all += done;
+        }
+        eprintln!(
+            "hand-overs: {all} in {:.1} s, {} sleeps, {} kills, {} signals, 0 stalls of over {STALL:?} (the referee paused {:?} at most)",
+            took.as_secs_f64(),
+            sleeps(),
+            self.kills,
+            self.signals,
+            self.pause,
+        );
+        all
+    }
+}
+
 /// Plays for a time; panics at a stall. Returns the hand-overs.
 pub fn play(time: Duration) -> u64 {
     hear_signals();
@@ -211,115 +353,20 @@ pub fn play(time: Duration) -> u64 {
         Group::new(engine, "semaphore crowd", 8, mutex),
         Group::new(engine, "semaphore posts", 6, posts),
     ];
-    let seats: Vec<(usize, usize)> = groups
-        .iter()
-        .enumerate()
-        .flat_map(|(g, group)| (0..group.players).map(move |me| (g, me)))
-        .collect();
-    let tallies = tallies(seats.len());
-    let start = |seat: usize| groups[seats[seat].0].start(engine, &tallies[seat], seats[seat].1);
-    let mut players: Vec<Player> = (0..seats.len()).map(start).collect();
+    let begun = Instant::now();
+    let mut game = Game::begin(engine, &groups);
     let mut dice = Dice::new();
-    let (mut kills, mut signals) = (0u64, 0u64);
-    let (begun, mut last) = (Instant::now(), Instant::now());
-    let mut pause = Duration::ZERO;
     while begun.elapsed() < time {
         std::thread::sleep(Duration::from_micros(200 + dice.roll(3000)));
-        pause = pause.max(last.elapsed());
-        let passed = last.elapsed().min(TICK);
-        last = Instant::now();
-        for (seat, player) in players.iter_mut().enumerate() {
-            let done = tallies[seat].done.load(Relaxed);
-            player.still = if done == player.seen {
-                player.still + passed
-            } else {
-                Duration::ZERO
-            };
-            player.seen = done;
-            let (group, me) = (&groups[seats[seat].0], seats[seat].1);
-            assert!(!player.child.has_ended(), "{} {me} ended", group.name);
-            assert!(
-                player.still < STALL,
-                "{} {me} stalls after {done}\n{}",
-                group.name,
-                look(engine, group)
-            );
-        }
-        let victim = dice.roll(seats.len() as u64) as usize;
-        if dice.roll(KILLS) != 0 {
-            // SAFETY: a child that has not been waited for.
-            unsafe { libc::kill(players[victim].child.pid(), libc::SIGUSR1) };
-            signals += 1;
-            continue;
-        }
-        let group = &groups[seats[victim].0];
-        let mates: Vec<usize> = match group.fragile {
-            true => (0..seats.len())
-                .filter(|seat| seats[*seat].0 == seats[victim].0)
-                .collect(),
-            false => vec![victim],
-        };
-        mates.iter().for_each(|seat| players[*seat].child.kill());
-        kills += mates.len() as u64;
-        if group.fragile {
-            mates
-                .iter()
-                .for_each(|seat| while !players[*seat].child.has_ended() {});
-            // What a dead one was handed comes back after 20 ms.
-            std::thread::sleep(Duration::from_millis(25));
-            group.serve(engine);
-        }
-        for seat in mates {
-            let fresh = start(seat);
-            let dead = std::mem::replace(&mut players[seat], fresh);
-            assert_eq!(dead.child.wait(), KILLED);
-        }
+        game.watch();
+        game.strike(&mut dice);
     }
-    eprintln!("  the referee was held up for {pause:?} at most");
-    drop(players);
+    game.last_lap();
+    game.players.clear();
     survivor("hand-overs", || {
         groups.iter().for_each(|group| check(engine, group))
     });
-    tell(&groups, &seats, tallies, begun.elapsed(), (kills, signals))
-}
-
-fn tell(
-    groups: &[Group],
-    seats: &[(usize, usize)],
-    tallies: &[Tally],
-    took: Duration,
-    (kills, signals): (u64, u64),
-) -> u64 {
-    let mut all = 0;
-    for (g, group) in groups.iter().enumerate() {
-        let its: Vec<&Tally> = seats
-            .iter()
-            .zip(tallies)
-            .filter(|(seat, _)| seat.0 == g)
-            .map(|(_, tally)| tally)
-            .collect();
-        let sum = |f: fn(&Tally) -> &AtomicU64| {
-            its.iter().map(|tally| f(tally).load(Relaxed)).sum::<u64>()
-        };
-        let longest = its
-            .iter()
-            .map(|tally| tally.longest_ns.load(Relaxed))
-            .max()
-            .unwrap_or(0);
-        let (done, interrupted) = (sum(|tally| &tally.done), sum(|tally| &tally.interrupted));
-        eprintln!(
-            "  {}: {done} hand-overs, {interrupted} interrupted, the longest took {} ms",
-            group.name,
-            longest / 1_000_000
-        );
-        all += done;
-    }
-    eprintln!(
-        "hand-overs: {all} in {:.1} s, {} sleeps, {kills} kills, {signals} signals, 0 stalls of over {STALL:?}",
-        took.as_secs_f64(),
-        sleeps()
-    );
-    all
+    game.tell(begun.elapsed())
 }
 
 /// What everybody waits for, for the report of a stall.
