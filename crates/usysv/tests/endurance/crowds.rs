@@ -58,7 +58,7 @@ pub fn a_thousand_processes_on_one_queue() {
             })
         })
         .collect();
-    until("all begin", 20, || begun.load(SeqCst) == CROWD as u32);
+    until("all begin", 50, || begun.load(SeqCst) == CROWD as u32);
     // From the last to the first, so that lines are left from the middle and the end, too.
     for i in (0..CROWD as i64).rev() {
         let sent = engine.msgsnd(queue, i + 1, &i.to_ne_bytes(), 0);
@@ -98,7 +98,7 @@ pub fn a_thousand_processes_on_one_semaphore() {
             })
         })
         .collect();
-    until("all begin", 20, || begun.load(SeqCst) == CROWD as u32);
+    until("all begin", 50, || begun.load(SeqCst) == CROWD as u32);
     engine.sem_put(set, 0, 1).expect("SETVAL");
     let mut last = (0, Instant::now());
     while last.0 < CROWD as u32 {

@@ -29,7 +29,7 @@ fn sleepers(f: impl Fn()) -> Vec<Child> {
             })
         })
         .collect();
-    until("all begin", 10, || begun.load(SeqCst) == SLEEPERS as u32);
+    until("all begin", 50, || begun.load(SeqCst) == SLEEPERS as u32);
     children
 }
 
