@@ -11,7 +11,8 @@ const TIME_BITS: u32 = 40;
 /// Whether this process lives: one of its threads has not ended. In doubt, it lives; but one of
 /// another pid namespace, whose number means nothing here, has ended if its bell rang.
 pub(crate) fn process_lives(who: Identity) -> bool {
-    let foreign = who.start != 0 && who.start >> TIME_BITS != mark();
+    let (theirs, ours) = (who.start >> TIME_BITS, mark());
+    let foreign = theirs != 0 && ours != 0 && theirs != ours;
     if foreign || !sys::exists(who.pid) {
         return false;
     }
@@ -21,10 +22,8 @@ pub(crate) fn process_lives(who: Identity) -> bool {
         Ok(stat) => stat,
         Err(e) => return !is_gone(e),
     };
-    let same = who.start == 0
-        || stat
-            .field(22)
-            .is_none_or(|start| marked(start) == who.start);
+    let began = stat.field(22);
+    let same = who.start == 0 || began.is_none_or(|start| time(start) == time(who.start));
     // The first thread may have ended before the others.
     same && (!stat.ended() || stat.field(20).is_some_and(|threads| threads > 1))
 }
@@ -36,13 +35,18 @@ pub(crate) fn started(pid: u32) -> Option<u64> {
     Stat::read(&path, &mut [0; 512]).ok()?.field(22).map(marked)
 }
 
-/// Numbers of pid namespaces are given out one after the other.
+fn time(start: u64) -> u64 {
+    start & ((1 << TIME_BITS) - 1)
+}
+
+/// This pid namespace's mark; 0 where /proc does not tell. Their numbers are given out one after the
+/// other, so that the low bits will do.
 fn mark() -> u64 {
     process::pid_namespace() & ((1 << (64 - TIME_BITS)) - 1)
 }
 
 fn marked(start: u64) -> u64 {
-    start & ((1 << TIME_BITS) - 1) | mark() << TIME_BITS
+    time(start) | mark() << TIME_BITS
 }
 
 /// Whether this thread of this process exists and has not ended. In doubt, it lives.

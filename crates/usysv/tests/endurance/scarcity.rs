@@ -257,6 +257,16 @@ pub fn nobody_is_dead_for_lack_of_a_descriptor() {
         limit(libc::RLIMIT_NOFILE, 0);
         assert_eq!(engine.sem_get(set, 0, SemField::Value), Ok(0));
     });
+    // Nor for lack of /proc.
+    survivor("a look without /proc", || {
+        let root = engine.namespace().path();
+        // SAFETY: a string that ends.
+        if unsafe { libc::chroot(root.as_ptr()) } != 0 {
+            eprintln!("endurance: a look without /proc: NOT RUN: only root can leave it");
+            return;
+        }
+        assert_eq!(engine.sem_get(set, 0, SemField::Value), Ok(0));
+    });
     step.store(2, SeqCst);
     assert_eq!(owner.wait(), End::Exit(0));
     assert_eq!(engine.sem_get(set, 0, SemField::Value), Ok(1), "by its end");
