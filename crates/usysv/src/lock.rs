@@ -175,10 +175,14 @@ impl Lock {
         if self.take_after_pause(tid) {
             return Some(Left::Order);
         }
-        let (mut doubt, mut looks) = (0, 0);
+        let (mut doubt, mut doubted, mut looks) = (0, 0, 0);
         loop {
             let word = self.word.load(Relaxed);
             let holder = word & TID;
+            // Another doubter may have taken it meanwhile: that one lives.
+            if holder != doubted {
+                (doubt, doubted) = (0, holder);
+            }
             if holder == 0 || word & DIED != 0 || doubt >= ENOUGH {
                 let mine = tid | WAITERS;
                 if self
