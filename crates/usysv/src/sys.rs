@@ -391,6 +391,9 @@ pub(crate) fn futex_wait_any<const N: usize>(
     .map(drop)
 }
 
+/// As many sleepers as there are.
+pub(crate) const ALL: u32 = i32::MAX as u32;
+
 /// Wakes at most `count` sleepers; the number woken.
 pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> usize {
     let at = core::ptr::from_ref(word);

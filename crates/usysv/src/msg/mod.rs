@@ -230,11 +230,12 @@ impl Wakes {
     }
 }
 
-/// Wakes whoever sleeps in this slot. It may be another's by now: then nobody, or in vain.
+/// Wakes whoever sleeps in this slot. It may be another's by now: then nobody, or in vain. All of
+/// them: one whose wait a handler ended just before it slept sleeps there too, and is no waiter.
 fn wake(map: &Map, slot: u32) -> bool {
     // Pairs with the fence in `Waiting::sleep`: it sees the news, or we see it asleep.
     fence(SeqCst);
     layout::waiter(map, slot).is_ok_and(|waiter| {
-        waiter.asleep.load(Relaxed) == 0 || sys::futex_wake(&waiter.news, 1) != 0
+        waiter.asleep.load(Relaxed) == 0 || sys::futex_wake(&waiter.news, sys::ALL) != 0
     })
 }

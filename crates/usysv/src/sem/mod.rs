@@ -175,7 +175,8 @@ impl Locked<'_> {
 
     fn wake(&self, slot: u32) {
         if let Ok(slot) = self.p.slot(slot) {
-            sys::futex_wake(&slot.news, 1);
+            // Also one that sleeps there after a handler ended its wait, and is no waiter any more.
+            sys::futex_wake(&slot.news, sys::ALL);
         }
     }
 }
