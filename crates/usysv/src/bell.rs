@@ -16,6 +16,8 @@
 //! | tid (, WAITERS) | the thread lives | the kernel -> DIED (, WAITERS) |
 //! | DIED (, WAITERS) | it is gone | claim -> tid |
 //!
+//! Model: `models/set.rs`.
+//!
 //! No lock. A claimer killed between the word and the link is found by the list's `pending` field.
 //! Cells are never unlinked and never unmapped, so nothing here reads a pointer from shared memory;
 //! a scribbled cell can at most tell a wrong tale of its thread, or keep the kernel from walking on

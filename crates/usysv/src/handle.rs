@@ -5,6 +5,8 @@
 //! the last pin unmaps it. Handles and table are private memory that is never unmapped, so that a
 //! late reader finds a handle, if a wrong one, and sees that it is.
 //!
+//! Model: `models/pins.rs`.
+//!
 //! The table's lock holds off threads of this process only. A child forked while it was held finds
 //! the generation of its parent in it, and takes it over: each change is a single store.
 #![allow(unsafe_code)]

@@ -15,6 +15,8 @@
 //! The entry lies where glibc's `pthread_mutex_t` has it (list node 24 bytes, futex 0), since the
 //! libc's list has one offset for all its entries. A libc with another offset is refused.
 //!
+//! Model: `models/lock.rs`.
+//!
 //! Lock order: the namespace's name lock and an object's lock are never held together.
 #![allow(unsafe_code)]
 

@@ -16,6 +16,8 @@
 //! | AGAIN | look again: room, new permissions, or your message was put back | anyone |
 //! | GONE | the queue is removed | the remover |
 //!
+//! Model: `models/queue.rs`.
+//!
 //! A waker that is killed between unlocking and waking leaves a sleeper with news: sleepers look for
 //! themselves twice a second.
 

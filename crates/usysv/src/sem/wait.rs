@@ -12,6 +12,8 @@
 //! one will soon look for itself; a new watch wakes two, to listen to its bell and not to the last
 //! one's. Should all three be killed at once, nobody is woken: so a deep sleeper looks every second, at
 //! memory only, whether the watch is still the one whose bell it hears.
+//!
+//! Model: `models/set.rs`.
 
 use super::layout::{LEFT, NIL, Slot, WAITS};
 use super::recover::{WENT, failed};

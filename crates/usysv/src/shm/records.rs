@@ -1,4 +1,4 @@
-//! The records of attachments, under the segment's lock.
+//! The records of attachments, under the segment's lock. Model: `models/segment.rs`.
 
 use super::layout::{self, FREE, HELD, Record};
 use super::owner;

@@ -1,0 +1,253 @@
+// Mistakes that the models have to find. `place`: a piece of the engine's code, found exactly once
+// in its file; what stands in [] is replaced by `wrong` while the mutant is on.
+
+#[allow(dead_code)] // The models know the names only.
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    place: &'static str,
+    wrong: &'static str,
+}
+
+const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "unlock without release",
+        file: "lock.rs",
+        place: "self.word.swap(0, [Release])",
+        wrong: "Relaxed",
+    },
+    Mutant {
+        name: "lock without acquire",
+        file: "lock.rs",
+        place: "let left = match self.word.compare_exchange(0, tid, [Acquire], Relaxed)",
+        wrong: "Relaxed",
+    },
+    Mutant {
+        name: "waiter without a mark",
+        file: "lock.rs",
+        place: "let waited = [word | WAITERS];",
+        wrong: "word",
+    },
+    Mutant {
+        name: "taker forgets the others",
+        file: "lock.rs",
+        place: "let mine = [tid | WAITERS];",
+        wrong: "tid",
+    },
+    Mutant {
+        name: "no pending while taking",
+        file: "lock.rs",
+        place: "critical::enter();\n        let entry = &raw const self.next as usize;\n        [head.pending.store(entry, Relaxed);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "no pending while releasing",
+        file: "lock.rs",
+        place: "// SAFETY: as in `lock`, which looked it up.\n        let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };\n        let entry = &raw const self.next as usize;\n        [head.pending.store(entry, Relaxed);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "pending ends before the link",
+        file: "lock.rs",
+        place: "[self.link(head, entry);]",
+        wrong: "head.pending.store(0, Relaxed); self.link(head, entry);",
+    },
+    Mutant {
+        name: "pending ends before the release",
+        file: "lock.rs",
+        place: "[self.unlink(head, entry);]",
+        wrong: "self.unlink(head, entry); head.pending.store(0, Relaxed);",
+    },
+    Mutant {
+        name: "ruins taken for order",
+        file: "lock.rs",
+        place: "let died = [word & DIED != 0 || holder != 0];",
+        wrong: "false",
+    },
+    Mutant {
+        name: "wakes nobody",
+        file: "lock.rs",
+        place: "[sys::futex_wake(&self.word, 1);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a doubt outlives its holder",
+        file: "lock.rs",
+        place: "if [holder != doubted] {",
+        wrong: "doubt == 0",
+    },
+    Mutant {
+        name: "no fence before a wake",
+        file: "msg/mod.rs",
+        place: "we see it asleep.\n    [fence(SeqCst);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "wakes one of two",
+        file: "msg/mod.rs",
+        place: "sys::futex_wake(&waiter.news, [sys::ALL])",
+        wrong: "1",
+    },
+    Mutant {
+        name: "sleeps without a word",
+        file: "msg/wait.rs",
+        place: "[waiter.asleep.store(1, SeqCst);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a handler keeps the message",
+        file: "msg/wait.rs",
+        place: "if [q.news(&self.ticket)? == GOT] {",
+        wrong: "false",
+    },
+    Mutant {
+        name: "EINTR keeps the message",
+        file: "msg/receive.rs",
+        place: "            if [news == GOT] {",
+        wrong: "false",
+    },
+    Mutant {
+        name: "back for nobody",
+        file: "msg/wait.rs",
+        place: "self.put_back(message)?;\n            [self.serve_receivers()?;]",
+        wrong: "",
+    },
+    Mutant {
+        name: "the dead keep their message",
+        file: "msg/wait.rs",
+        place: "if [age > STALE_MS || gone] {",
+        wrong: "false",
+    },
+    Mutant {
+        name: "room for nobody",
+        file: "msg/receive.rs",
+        place: "[self.wake_senders()?;]",
+        wrong: "",
+    },
+    Mutant {
+        name: "the removal tells nobody",
+        file: "msg/ctl.rs",
+        place: "[let _ = self.with_repair(|q| q.tell_all(GONE));]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a send is not redone",
+        file: "msg/recover.rs",
+        place: "SEND => {\n                if let Ok(slot) = self.slot(slot) {\n                    [slot.state.store(MESSAGE, Relaxed);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a receive is not redone",
+        file: "msg/recover.rs",
+        place: "RECEIVE => {\n                if let Ok(slot) = self.slot(slot) {\n                    [slot.state.store(FREE, Relaxed);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a hand-over is not redone",
+        file: "msg/recover.rs",
+        place: "&& [self.mark_handed(slot, owner).is_ok()]",
+        wrong: "false",
+    },
+    Mutant {
+        name: "a repair wakes nobody",
+        file: "msg/recover.rs",
+        place: "[self.wakes.add(&self.map, index);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "posts past sleepers",
+        file: "sem/ops.rs",
+        place: "[self.h.waiting.load(Relaxed) == 0]\n            && self.lets_alter",
+        wrong: "true",
+    },
+    Mutant {
+        name: "no wake for who went on",
+        file: "sem/line.rs",
+        place: "slot.pid.load(Relaxed))?;\n                [self.wake_later(index);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "wakes one of two sleepers",
+        file: "sem/mod.rs",
+        place: "[sys::futex_wake(&slot.news, sys::ALL);]",
+        wrong: "sys::futex_wake(&slot.news, 1);",
+    },
+    Mutant {
+        name: "a handler stays in line",
+        file: "sem/wait.rs",
+        place: "[let _ = q.with_repair(|q| q.dismiss(self.index));]",
+        wrong: "",
+    },
+    Mutant {
+        name: "gives up what it got",
+        file: "sem/wait.rs",
+        place: "if let Some(news) = [self.news()] {\n            return news;\n        }\n        q.with",
+        wrong: "None::<Result<()>>",
+    },
+    Mutant {
+        name: "the dead hold on",
+        file: "sem/undo.rs",
+        place: "|| [liveness::process_lives(owner_of(row))]",
+        wrong: "true",
+    },
+    Mutant {
+        name: "an undo for nobody",
+        file: "sem/undo.rs",
+        place: "[self.settle(None::<Ops<'_>>)?;]",
+        wrong: "",
+    },
+    Mutant {
+        name: "operations are not redone",
+        file: "sem/recover.rs",
+        place: "[let _ = self.apply(op);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a bell without a mark",
+        file: "bell.rs",
+        place: "let marked = [word | WAITERS];",
+        wrong: "word",
+    },
+    Mutant {
+        name: "deep sleepers are deaf",
+        file: "sem/wait.rs",
+        place: "let ns = if bell.is_some() { DEEP_NS } else { DEAF_NS };\n            [return Ok(Some(Sleep { ns, bell }));]",
+        wrong: "return Ok(Some(Sleep { ns, bell: None }));",
+    },
+    Mutant {
+        name: "pins what is gone",
+        file: "handle.rs",
+        place: "if [place.load(SeqCst) == at] &&",
+        wrong: "true",
+    },
+    Mutant {
+        name: "unmaps under a pin",
+        file: "handle.rs",
+        place: "if [handle.pins.load(SeqCst) != 0] ||",
+        wrong: "false",
+    },
+    Mutant {
+        name: "unmaps twice",
+        file: "handle.rs",
+        place: "|| [handle.retired.swap(2, SeqCst) != 1]",
+        wrong: "false",
+    },
+    Mutant {
+        name: "the last pin leaves it",
+        file: "handle.rs",
+        place: "[self.table.reclaim(self.handle);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "the dead are counted",
+        file: "shm/records.rs",
+        place: "_ => [process_lives(owner)],",
+        wrong: "true",
+    },
+    Mutant {
+        name: "a record before it is held",
+        file: "shm/records.rs",
+        place: "[record.state.store(HELD, Release);]",
+        wrong: "",
+    },
+];

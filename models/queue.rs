@@ -1,0 +1,349 @@
+//! Models of a queue's sleepers: `crates/usysv/src/msg/{send,receive,wait,recover}.rs`.
+//!
+//! Loom sees the lock and what sleepers sleep on; the rest of a queue is under the lock. A message
+//! is its type, without text.
+
+use crate::abi::IPC_NOWAIT;
+use crate::errno::{Errno, Result};
+use crate::finds;
+use crate::lock::DIED;
+use crate::msg::{self, Selector, Source, Want};
+use crate::object::Kind;
+use crate::scene::{ID, LOCK, Scene, word};
+use crate::world::{Event, Fate, World, at_each_step, explore, world};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const BEAT_NS: u64 = 500_000_000;
+
+/// A queue, and what became of messages.
+struct Queue {
+    scene: Rc<Scene>,
+    /// By thread: what its calls gave.
+    got: RefCell<Vec<(usize, i64)>>,
+}
+
+impl Queue {
+    fn new(w: &World, room: u64) -> Rc<Queue> {
+        // The first slots' `news` and `asleep`.
+        let watched = [0, 1, 2, 3].map(|slot| 4096 + slot * 128 + 56);
+        let watched: Vec<usize> = watched.into_iter().flat_map(|at| [at, at + 4]).collect();
+        let fill = |map: &_| msg::fill(map, room);
+        Rc::new(Queue {
+            scene: Scene::new(w, Kind::Msg, msg::FILE_LEN, fill, &watched),
+            got: RefCell::default(),
+        })
+    }
+
+    fn send(&self, mtype: i64, flags: i32) -> Result<()> {
+        let source = Source {
+            mtype,
+            text: b"".as_ptr(),
+            len: 0,
+        };
+        // SAFETY: no bytes can be read from anywhere.
+        unsafe { msg::send(&self.scene.ns, &self.scene.pin(), ID, source, flags) }
+    }
+
+    fn receive(&self, flags: i32) -> Result<i64> {
+        let want = Want {
+            select: Selector::new(0, flags),
+            size: 0,
+            msgflg: flags,
+            copy_most: 0,
+        };
+        let mut got = 0;
+        let mut sink = |mtype, _len| {
+            got = mtype;
+            Some(std::ptr::NonNull::dangling().as_ptr())
+        };
+        // SAFETY: no bytes are written.
+        unsafe { msg::receive(&self.scene.ns, &self.scene.pin(), ID, want, &mut sink) }?;
+        let me = crate::process::identity()?.pid as usize - 100;
+        self.got.borrow_mut().push((me, got));
+        Ok(got)
+    }
+
+    /// What is left, and that the queue still works.
+    fn drain(&self) {
+        // So long a message may lie in a dead one's hands.
+        let world = world();
+        world.now_ns.set(world.now_ns.get() + 21_000_000);
+        while self.receive(IPC_NOWAIT).is_ok() {}
+        self.send(99, IPC_NOWAIT).expect("room");
+        assert_eq!(self.receive(IPC_NOWAIT), Ok(99));
+        self.got.borrow_mut().pop();
+    }
+
+    fn all(&self) -> Vec<i64> {
+        let mut all: Vec<i64> = self.got.borrow().iter().map(|(_, mtype)| *mtype).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// Senders and receivers, nobody dies: no time passes, and each message comes once.
+fn orders(receivers: usize, senders: usize, each: i64, room: u64, preemptions: usize) -> usize {
+    explore(preemptions, move |w| {
+        let q = Queue::new(w, room);
+        let all = senders as i64 * each;
+        for _ in 0..receivers {
+            let (q, count) = (q.clone(), all / receivers as i64);
+            w.spawn(None, move || {
+                let mut last = 0;
+                for _ in 0..count {
+                    let mtype = q.receive(0).expect("a message");
+                    assert!(senders > 1 || last < mtype, "out of order");
+                    last = mtype;
+                }
+            });
+        }
+        for sender in 0..senders as i64 {
+            let q = q.clone();
+            w.spawn(None, move || {
+                for n in 0..each {
+                    q.send(sender * each + n + 1, 0).expect("a queue");
+                }
+            });
+        }
+        w.join();
+        q.drain();
+        assert_eq!(q.all(), (1..=all).collect::<Vec<i64>>(), "lost or doubled");
+    })
+}
+
+#[test]
+fn sent_is_received() {
+    let executions = orders(1, 1, 2, 10, 2) + orders(2, 1, 2, 10, 2) + orders(1, 2, 1, 10, 2);
+    println!("sent_is_received: {executions} executions");
+    println!("a_full_queue: {} executions", orders(1, 1, 3, 1, 2));
+}
+
+/// A receiver dies at some step, another lives; two messages are sent.
+fn receiver_dies(preemptions: usize, fine: bool) -> (usize, usize) {
+    at_each_step(
+        Event::Death,
+        fine,
+        preemptions,
+        move |w: &Rc<World>, fate: Fate| {
+            // The other sleeps until its next beat, if the message was in the dead one's hands.
+            w.patience_ns.set(BEAT_NS);
+            let q = Queue::new(w, 10);
+            let dies = q.clone();
+            let victim = w.spawn(Some(fate), move || dies.receive(0));
+            let lives = q.clone();
+            w.spawn(None, move || lives.receive(0).expect("a message"));
+            let sends = q.clone();
+            w.spawn(None, move || {
+                sends.send(1, 0).expect("a queue");
+                sends.send(2, 0).expect("a queue");
+            });
+            w.join();
+            q.drain();
+            let victim = w.thread(victim);
+            let all = q.all();
+            // Its message went with it, if it had it; else it did not.
+            let took = ["msg.receive.after_commit", "msg.fetch.after_commit"];
+            if victim.died() && took.iter().any(|point| victim.passed(point)) {
+                assert_eq!(all.len(), 1, "received twice: {all:?}");
+            } else if !(fine && victim.died() && all.len() == 1) {
+                // Killed between the commit and its kill point it had it, too.
+                assert_eq!(all, [1, 2], "lost or doubled");
+            }
+        },
+    )
+}
+
+/// A sender dies at some step, another lives; a receiver wants one of their messages.
+fn sender_dies(preemptions: usize, fine: bool) -> (usize, usize) {
+    at_each_step(
+        Event::Death,
+        fine,
+        preemptions,
+        move |w: &Rc<World>, fate: Fate| {
+            w.patience_ns.set(BEAT_NS);
+            let q = Queue::new(w, 10);
+            let dies = q.clone();
+            let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+            let lives = q.clone();
+            w.spawn(None, move || lives.send(2, 0).expect("a queue"));
+            let gets = q.clone();
+            w.spawn(None, move || gets.receive(0).expect("a message"));
+            w.join();
+            q.drain();
+            let victim = w.thread(victim);
+            let sent = ["msg.send.after_commit", "msg.hand.after_commit"];
+            let sent = !victim.died() || sent.iter().any(|point| victim.passed(point));
+            let all = if sent { vec![1, 2] } else { vec![2] };
+            // Killed between the commit and its kill point it had sent it, too.
+            let unknown = fine && victim.died();
+            assert!(
+                q.all() == all || unknown && q.all() == [1, 2],
+                "lost, doubled, or of nobody"
+            );
+        },
+    )
+}
+
+/// A sender dies at some step, and then another sends: if the first held the lock, it repairs all,
+/// and wakes whom the first should have woken.
+fn next_repairs(preemptions: usize) -> (usize, usize) {
+    at_each_step(
+        Event::Death,
+        false,
+        preemptions,
+        |w: &Rc<World>, fate: Fate| {
+            let q = Queue::new(w, 10);
+            let dies = q.clone();
+            let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+            let gets = q.clone();
+            w.spawn(None, move || gets.receive(0).expect("a message"));
+            w.wait_for(victim);
+            if word(&q.scene.map, LOCK).newest() & DIED == 0 {
+                w.patience_ns.set(BEAT_NS);
+            }
+            q.send(2, 0).expect("a queue");
+            w.join();
+            q.drain();
+            assert!(q.all().ends_with(&[2]), "lost or doubled");
+        },
+    )
+}
+
+/// A receiver is interrupted at some step; what it was handed goes to the next in line, at once.
+/// Who receives sends one for the other.
+/// (It sleeps until its own beat if the handler runs between its last look and the system call.)
+fn receiver_is_interrupted(preemptions: usize) -> (usize, usize) {
+    at_each_step(
+        Event::Signal,
+        false,
+        preemptions,
+        |w: &Rc<World>, fate: Fate| {
+            w.patience_ns.set(BEAT_NS);
+            let q = Queue::new(w, 10);
+            let first = q.clone();
+            w.spawn(Some(fate), move || match first.receive(0) {
+                Err(e) => assert_eq!(e, Errno::EINTR),
+                Ok(_) => first.send(2, 0).expect("a queue"),
+            });
+            let second = q.clone();
+            let begin = w.now_ns.get();
+            w.spawn(None, move || {
+                second.receive(0).expect("a message");
+                assert_eq!(world().now_ns.get(), begin, "woken late");
+                second.send(2, 0).expect("a queue");
+            });
+            let sends = q.clone();
+            w.spawn(None, move || sends.send(1, 0).expect("a queue"));
+            w.join();
+            q.drain();
+            let interrupted = q.got.borrow().iter().all(|(thread, _)| *thread != 1);
+            let all = if interrupted {
+                vec![1, 2]
+            } else {
+                vec![1, 2, 2]
+            };
+            assert_eq!(q.all(), all, "lost or doubled");
+        },
+    )
+}
+
+/// A signal from outside, and a message: one of them ends the wait, and the message is not lost.
+fn a_signal_and_a_message(preemptions: usize) -> usize {
+    explore(preemptions, |w| {
+        w.patience_ns.set(BEAT_NS);
+        let q = Queue::new(w, 10);
+        let gets = q.clone();
+        let number = w.spawn(None, move || match gets.receive(0) {
+            Ok(1) | Err(Errno::EINTR) => {}
+            other => panic!("{other:?}"),
+        });
+        let sends = q.clone();
+        w.spawn(None, move || sends.send(1, 0).expect("a queue"));
+        w.spawn(None, move || world().signal(number));
+        w.join();
+        q.drain();
+        assert_eq!(q.all(), [1], "lost or doubled");
+    })
+}
+
+/// A removal ends every wait.
+fn removed(preemptions: usize) -> usize {
+    explore(preemptions, |w| {
+        let q = Queue::new(w, 1);
+        for receives in [true, false] {
+            let q = q.clone();
+            w.spawn(None, move || {
+                let ended = match receives {
+                    true => q.receive(0).and_then(|_| q.receive(0)).map(drop),
+                    false => q
+                        .send(1, 0)
+                        .and_then(|()| q.send(2, 0))
+                        .and_then(|()| q.send(3, 0)),
+                };
+                assert!(ended.is_ok() || ended == Err(Errno::EIDRM), "{ended:?}");
+            });
+        }
+        let removes = q.clone();
+        w.spawn(None, move || {
+            let pin = removes.scene.pin();
+            msg::lock(&removes.scene.ns, &pin, ID)
+                .expect("the queue")
+                .remove();
+        });
+        w.join();
+        assert_eq!(q.receive(0), Err(Errno::EIDRM));
+    })
+}
+
+#[test]
+fn somebody_dies() {
+    let (executions, steps) = receiver_dies(1, false);
+    println!("receiver_dies: {executions} executions, {steps} steps");
+    let (executions, steps) = sender_dies(1, false);
+    println!("sender_dies: {executions} executions, {steps} steps");
+    let (executions, steps) = receiver_dies(1, true);
+    println!("receiver_dies between any two stores: {executions} executions, {steps} steps");
+    let (executions, steps) = sender_dies(1, true);
+    println!("sender_dies between any two stores: {executions} executions, {steps} steps");
+    let (executions, steps) = next_repairs(2);
+    println!("next_repairs: {executions} executions, {steps} steps");
+}
+
+#[test]
+fn somebody_withdraws() {
+    let (executions, steps) = receiver_is_interrupted(1);
+    println!("receiver_is_interrupted: {executions} executions, {steps} steps");
+    println!(
+        "a_signal_and_a_message: {} executions",
+        a_signal_and_a_message(2)
+    );
+    println!("removed: {} executions", removed(1));
+}
+
+#[test]
+fn mistakes_in_sleeping_are_found() {
+    let one = || orders(1, 1, 1, 10, 2);
+    let full = || orders(1, 1, 3, 1, 2);
+    let interrupted = || receiver_is_interrupted(1);
+    finds("no fence before a wake", "lost wake", one);
+    finds("sleeps without a word", "lost wake", one);
+    finds("room for nobody", "lost wake", full);
+    finds("the removal tells nobody", "lost wake", || removed(1));
+    // What the engine did: it woke one that slept on after its wait had ended.
+    finds("wakes one of two", "woken late", interrupted);
+    finds("a handler keeps the message", "lost wake", interrupted);
+    finds("EINTR keeps the message", "lost wake", interrupted);
+    finds("back for nobody", "woken late", interrupted);
+}
+
+#[test]
+fn mistakes_about_the_dead_are_found() {
+    let sender = || sender_dies(1, false);
+    let receiver = || receiver_dies(1, false);
+    finds("the dead keep their message", "lost or doubled", receiver);
+    finds("a receive is not redone", "received twice", receiver);
+    finds("a send is not redone", "lost, doubled", sender);
+    finds("a hand-over is not redone", "lost, doubled", sender);
+    finds("a repair wakes nobody", "lost wake", || next_repairs(2));
+}
