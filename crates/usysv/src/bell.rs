@@ -24,6 +24,7 @@
 //! at that thread's end.
 #![allow(unsafe_code)]
 
+use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::Result;
 use crate::lock::{DIED, Head, TID, WAITERS, set_prev};
@@ -149,6 +150,7 @@ fn take(cell: &Cell, word: u32, tid: u32, me: &Identity, block: &tls::Block) -> 
             .compare_exchange(word, tid, AcqRel, Relaxed)
             .is_ok();
     if taken {
+        crashpoint!("bell.taken");
         cell.generation.fetch_add(1, Release);
         cell.pid.store(me.pid, Relaxed);
         cell.start.store(me.start, Relaxed);
@@ -159,6 +161,7 @@ fn take(cell: &Cell, word: u32, tid: u32, me: &Identity, block: &tls::Block) -> 
         set_prev(first, entry);
         compiler_fence(SeqCst);
         head.list.store(entry, Relaxed);
+        crashpoint!("bell.linked");
     }
     compiler_fence(SeqCst);
     head.pending.store(0, Relaxed);

@@ -20,6 +20,7 @@
 //! Lock order: the namespace's name lock and an object's lock are never held together.
 #![allow(unsafe_code)]
 
+use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::liveness;
@@ -124,7 +125,9 @@ impl Lock {
                 }
             },
         };
+        crashpoint!("lock.taken");
         self.link(head, entry);
+        crashpoint!("lock.linked");
         compiler_fence(SeqCst);
         head.pending.store(0, Relaxed);
         Ok(left)
@@ -234,8 +237,11 @@ impl Lock {
         head.pending.store(entry, Relaxed);
         compiler_fence(SeqCst);
         self.unlink(head, entry);
+        crashpoint!("lock.unlinked");
         compiler_fence(SeqCst);
-        if self.word.swap(0, Release) & WAITERS != 0 {
+        let waited = self.word.swap(0, Release) & WAITERS != 0;
+        crashpoint!("lock.released");
+        if waited {
             sys::futex_wake(&self.word, 1);
         }
         compiler_fence(SeqCst);

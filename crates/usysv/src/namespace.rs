@@ -23,6 +23,7 @@ mod limits;
 pub use limits::Limits;
 
 use crate::bell;
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared};
 use crate::path::{Digits, Path};
@@ -442,8 +443,10 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
         };
         sys::chmod(name.as_c(), mode).during("cannot fill the namespace")?;
         empty(path, dir).during("cannot empty the namespace of an earlier boot")?;
+        crashpoint!("lay_out.directory");
     }
     limits::write_texts(path).during("cannot write the namespace's limits")?;
+    crashpoint!("lay_out.limits");
     let mode = if shared { 0o666 } else { 0o600 };
     new_file(path, b"/bells", bell::FILE_LEN, 0, mode, |_| Ok(()))
         .during("cannot make the namespace's file 'bells'")?;
@@ -495,8 +498,11 @@ fn new_file(
         map.unmap();
     }
     filled?;
+    crashpoint!("lay_out.filled");
     let _ = sys::unlink(name.as_c());
+    crashpoint!("lay_out.unlinked");
     sys::link(part.as_c(), name.as_c())?;
+    crashpoint!("lay_out.linked");
     sys::unlink(part.as_c())
 }
 

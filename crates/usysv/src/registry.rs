@@ -222,6 +222,7 @@ impl Namespace {
                 // What a killed remover left.
                 Ok(_) | Err(Errno::EINVAL) => {
                     sys::unlink(self.key_path(plan.kind, plan.key)?.as_c())?;
+                    crashpoint!("create.stale_key");
                     names.retire_place(plan.kind, index_of(id));
                 }
                 Err(e) => return Err(e),
@@ -245,6 +246,7 @@ impl Namespace {
         let _names = self.lock_names()?;
         if object.key != IPC_PRIVATE && self.find(kind, object.key)? == Some(object.id) {
             sys::unlink(self.key_path(kind, object.key)?.as_c())?;
+            crashpoint!("remove.key_freed");
         }
         Ok(())
     }
@@ -270,6 +272,7 @@ impl Namespace {
         let _names = self.lock_names()?;
         if sys::lstat(self.index_path(kind, index)?.as_c()).err() == Some(Errno::ENOENT) {
             self.set_lingering(kind, index, false);
+            crashpoint!("remove.forgotten");
         }
         Ok(())
     }
@@ -329,9 +332,11 @@ impl Namespace {
             owned,
             vfs_mode(owned.mode),
         )?;
+        crashpoint!("names.admit.one");
         if kind == Kind::Shm {
             let data = self.data_of(index_of(id))?;
             admit(&data.path, owned, owned.mode & 0o666)?;
+            crashpoint!("names.admit.both");
         }
         Ok(())
     }
@@ -374,6 +379,7 @@ impl Names<'_> {
         self.counters.intent_index.store(index, Relaxed);
         self.counters.intent_key.store(key as u32, Relaxed);
         self.counters.intent_kind.store(kind as u32, Relaxed);
+        crashpoint!("names.intend");
         self.counters.intent.store(what, Release);
     }
 
@@ -398,6 +404,7 @@ impl Names<'_> {
             }
             other => other?,
         };
+        crashpoint!("create.opened");
         let made = self.fill(plan, &part, fd, in_use);
         if made.is_err() {
             let _ = sys::unlink(part.as_c());
@@ -458,9 +465,11 @@ impl Names<'_> {
                 }
                 crashpoint!("create.keyed");
                 places.set_used(index, true);
+                crashpoint!("create.used");
                 places.units.fetch_add(plan.units, Relaxed);
                 places.sequence.store(sequence, Relaxed);
                 places.last.store(index + 1, Relaxed);
+                crashpoint!("create.counted");
                 self.counters.intent.store(NOTHING, Release);
                 return Ok(id);
             }
@@ -569,8 +578,10 @@ impl Names<'_> {
             sys::unlink(path.as_c())?;
             crashpoint!("remove.unlinked");
             self.ns.set_lingering(kind, index, false);
+            crashpoint!("remove.remembered");
             let places = self.places(kind);
             places.set_used(index, false);
+            crashpoint!("remove.unused");
             let units = places.units.load(Relaxed).saturating_sub(object.units);
             places.units.store(units, Relaxed);
         }
@@ -580,6 +591,7 @@ impl Names<'_> {
     /// Unlinks removed objects whose removers were killed before they did, and counts anew.
     fn sweep(&self, kind: Kind) -> Result<()> {
         self.recount(kind)?;
+        crashpoint!("names.sweep.counted");
         let mut units = 0u64;
         for index in 0..PLACES as u32 {
             if self.places(kind).is_used(index) {
@@ -588,6 +600,7 @@ impl Names<'_> {
             }
         }
         self.places(kind).units.store(units, Relaxed);
+        crashpoint!("names.sweep.done");
         Ok(())
     }
 
@@ -597,6 +610,7 @@ impl Names<'_> {
         for (word, truth) in self.places(kind).used.iter().zip(used) {
             word.store(truth, Relaxed);
         }
+        crashpoint!("names.recount.mapped");
         let in_use = used.iter().map(|word| word.count_ones()).sum();
         self.places(kind).in_use.store(in_use, Relaxed);
         Ok(())
@@ -623,7 +637,9 @@ impl Names<'_> {
             }
             _ => {}
         }
+        crashpoint!("names.recover.ended");
         self.counters.intent.store(NOTHING, Release);
+        crashpoint!("names.recover.idle");
         // A directory that cannot be read leaves the hints as they are.
         let _ = self.recount(kind);
         // No room until somebody counted: that is the next creation.
@@ -647,10 +663,14 @@ impl Names<'_> {
         let places = self.places(kind);
         places.sequence.store((it.id / IPCMNI) as u32, Relaxed);
         places.last.store(index + 1, Relaxed);
+        crashpoint!("create.undo.used_up");
         if key != IPC_PRIVATE && self.ns.find(kind, key) != Ok(Some(it.id)) {
             let _ = Object::mark_removed(&fd);
+            crashpoint!("create.undo.marked");
             self.unlink_beside(kind, index);
+            crashpoint!("create.undo.alone");
             let _ = sys::unlink(path.as_c());
+            crashpoint!("create.undo.gone");
         }
     }
 }

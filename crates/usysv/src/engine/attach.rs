@@ -3,6 +3,7 @@
 
 use super::Engine;
 use crate::abi::{SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND};
+use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::object::{Kind, index_of};
@@ -167,6 +168,7 @@ impl Engine {
             sys::unmap(start as *mut u8, len);
             return Err(Errno::EINVAL);
         }
+        crashpoint!("shm.attach.mapped");
         let mut part = Part {
             id: segment.id(),
             slot: NO_SLOT,
@@ -182,6 +184,7 @@ impl Engine {
                 return Err(e);
             }
         }
+        crashpoint!("shm.attach.counted");
         guard.keep(at, &part);
         Ok(part)
     }
@@ -216,6 +219,7 @@ impl Engine {
         {
             // Nobody uses the attachment any more, says the caller of `shmdt`.
             sys::unmap(part.start as *mut u8, part.len);
+            crashpoint!("shm.detach.unmapped");
             self.let_go(&guard, at, &part);
             from = at + 1;
         }
@@ -230,6 +234,7 @@ impl Engine {
         }
         let done = self.on_segment(part.id, |segment| {
             guard.drop_piece(at);
+            crashpoint!("shm.detach.dropped");
             segment.free(part.slot, sys::getpid())?;
             if segment.is_over()? {
                 segment.destroy();
@@ -329,6 +334,7 @@ impl Engine {
         let head = address - part.start;
         let counted = self.on_segment(part.id, |segment| {
             tail.slot = self.count_in(segment, &tail, place)?;
+            crashpoint!("shm.cut.counted");
             segment.change(part.slot, part.start, head)?;
             guard.keep(place, &tail);
             Ok(())
@@ -336,6 +342,7 @@ impl Engine {
         if counted.is_err() {
             guard.keep(place, &tail);
         }
+        crashpoint!("shm.cut.kept");
         guard.lay(at, part.start, head);
     }
 
@@ -349,6 +356,7 @@ impl Engine {
         len: usize,
     ) {
         let offset = part.start.wrapping_sub(part.base);
+        crashpoint!("shm.moved.mapped");
         guard.lay(at, start, len);
         guard.rebase(at, start.wrapping_sub(offset));
         if part.slot != NO_SLOT {
@@ -382,6 +390,7 @@ impl Engine {
         };
         let counted = self.on_segment(part.id, |segment| {
             copy.slot = self.count_in(segment, &copy, place)?;
+            crashpoint!("shm.doubled.counted");
             guard.keep(place, &copy);
             Ok(())
         });

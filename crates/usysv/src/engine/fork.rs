@@ -18,6 +18,7 @@
 #![allow(unsafe_code)]
 
 use super::Engine;
+use crate::crash::crashpoint;
 use crate::liveness;
 use crate::process::{self, Identity};
 use crate::shm::Held;
@@ -99,7 +100,7 @@ impl Engine {
         let (Some(child), Some(note)) = (child, note_of(fork.number)) else {
             return;
         };
-        crate::crash::crashpoint!("shm.fork.returned");
+        crashpoint!("shm.fork.returned");
         let seen = note.load(Acquire);
         let begun = fork.number | BEGUN;
         if state_of(seen, fork.number) != 0
@@ -107,9 +108,11 @@ impl Engine {
         {
             return;
         }
+        crashpoint!("shm.fork.begun");
         self.adopt(child);
-        crate::crash::crashpoint!("shm.fork.adopted");
+        crashpoint!("shm.fork.adopted");
         note.store(fork.number | DONE, Release);
+        crashpoint!("shm.fork.done");
         sys::futex_wake(note, 1);
     }
 
@@ -136,7 +139,7 @@ impl Engine {
             };
             // A segment that cannot be reached cannot count the child either.
             let _ = self.on_segment(part.id, |segment| segment.add(held, sys::getpid()));
-            crate::crash::crashpoint!("shm.fork.adopted_one");
+            crashpoint!("shm.fork.adopted_one");
         }
     }
 
@@ -180,11 +183,12 @@ impl Engine {
                         parent,
                     )?,
                 };
+                crashpoint!("shm.fork.found");
                 segment.set_bell(slot, bell)?;
                 guard.set_slot(at, slot);
                 Ok(())
             });
-            crate::crash::crashpoint!("shm.fork.inherited_one");
+            crashpoint!("shm.fork.inherited_one");
         }
         guard.set_owner(process::generation());
     }

@@ -3,6 +3,7 @@
 use super::{Asked, Engine};
 use crate::abi::{SHM_HUGETLB, SHM_NORESERVE, ShmLimits, ShmUsage, ShmidDs};
 use crate::backend::SharedMemory;
+use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::lock::impatiently;
@@ -37,6 +38,7 @@ impl Engine {
         });
         if looked == Err(Errno::EINVAL) {
             // A place that cannot be looked at is looked at again.
+            crashpoint!("shm.lingering.gone");
             let _ = self.ns.forget_lingering(Kind::Shm, index);
         }
     }
@@ -66,6 +68,7 @@ impl Engine {
     fn make_data(&self, path: &Path, size: usize, owned: &crate::creds::Owned) -> Result<()> {
         let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         let fd = sys::open(path.as_c(), how, 0o600)?;
+        crashpoint!("create.data_made");
         let sized = whole_pages(size)
             .ok_or(Errno::EINVAL)
             .and_then(|len| sys::ftruncate(&fd, len as u64))
@@ -211,6 +214,7 @@ impl SharedMemory for Engine {
             })?;
             if !gone {
                 // A link that the caller may not unlink is found to be stale when it is next used.
+                crashpoint!("shm.remove.unlocked");
                 let _ = self.ns.unlink_key(Kind::Shm, &object::identity(pin)?);
             }
             Ok(())

@@ -4,6 +4,7 @@
 
 use super::Locked;
 use super::layout::{self, Area, NIL, Word};
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -105,6 +106,7 @@ impl Locked<'_> {
             layout::capacity(level.min(17)) as usize,
         )?;
         self.h.heaps[heap].store(1, Relaxed);
+        crashpoint!("msg.heap.begun");
         let mut leaders = 0;
         self.each_leader(|q, slot| {
             leaders += 1;
@@ -137,9 +139,11 @@ impl Locked<'_> {
     fn move_heaps(&mut self) -> Result<()> {
         let level = self.h.extents.load(Relaxed).clamp(1, 18) - 1;
         self.h.heap_level.store(level, Relaxed);
+        crashpoint!("msg.heaps.levelled");
         for heap in [BY_TYPE, BY_ORDER] {
             if self.entries(heap).is_some() {
                 self.make_heap(heap)?;
+                crashpoint!("msg.heaps.moved");
             }
         }
         Ok(())
@@ -227,6 +231,7 @@ impl Locked<'_> {
             return Ok(false);
         }
         self.set_entry(heap, lower, b)?;
+        crashpoint!("msg.heap.half_swapped");
         self.set_entry(heap, upper, a)?;
         Ok(true)
     }

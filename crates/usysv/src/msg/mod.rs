@@ -37,6 +37,7 @@ pub(crate) use receive::{Want, receive};
 pub(crate) use send::{Source, send};
 pub(crate) use wait::Selector;
 
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::lock::Left;
@@ -224,6 +225,7 @@ impl Wakes {
     fn wake(&self, map: &Map) -> bool {
         let mut reached = true;
         for slot in self.slots.iter().take(self.count) {
+            crashpoint!("msg.wake.unlocked");
             reached &= wake(map, *slot);
         }
         reached

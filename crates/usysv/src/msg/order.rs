@@ -7,6 +7,7 @@
 use super::Locked;
 use super::layout::{self, Area, MESSAGE, NIL, TYPE_BUCKETS, Word};
 use super::wait::{Mode, Selector};
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -71,6 +72,7 @@ impl Locked<'_> {
             self.append_to_type(index, mtype)?;
         }
         h.tail.store(index, Relaxed);
+        crashpoint!("msg.append.linked");
         h.qnum.store(h.qnum.load(Relaxed) + 1, Relaxed);
         h.cbytes.store(
             h.cbytes.load(Relaxed) + u64::from(slot.len.load(Relaxed)),
@@ -89,6 +91,7 @@ impl Locked<'_> {
             self.h.indexed.store(1, Relaxed);
             self.h.types.store(0, Relaxed);
             self.add_type(head)?;
+            crashpoint!("msg.append.indexed");
             None
         };
         let Some(leader) = leader else {
@@ -117,6 +120,7 @@ impl Locked<'_> {
             NIL => h.tail.store(prev, Relaxed),
             _ => self.slot(next)?.prev.store(prev, Relaxed),
         }
+        crashpoint!("msg.unlink.lists");
         let left = h.qnum.load(Relaxed).checked_sub(1).ok_or(Errno::EIO)?;
         let bytes = h
             .cbytes
@@ -151,6 +155,7 @@ impl Locked<'_> {
             }
             None => {
                 link.store(behind, Relaxed);
+                crashpoint!("msg.unlink.type");
                 self.h
                     .types
                     .store(self.h.types.load(Relaxed).saturating_sub(1), Relaxed);
@@ -265,7 +270,9 @@ impl Locked<'_> {
                 at = behind;
             }
         }
+        crashpoint!("msg.buckets.collected");
         self.h.bucket_level.store(level as u32, Relaxed);
+        crashpoint!("msg.buckets.levelled");
         for place in 0..count {
             self.bucket(place)?.store(NIL, Relaxed);
         }
@@ -274,6 +281,7 @@ impl Locked<'_> {
             self.put_in_bucket(leaders)?;
             leaders = next;
         }
+        crashpoint!("msg.buckets.moved");
         Ok(())
     }
 
@@ -297,6 +305,9 @@ impl Locked<'_> {
     /// Puts a message back where its number says: a hand-over that was not fetched. Rare: rebuilds.
     pub(super) fn put_back(&mut self, index: u32) -> Result<()> {
         self.slot(index)?.state.store(MESSAGE, Relaxed);
-        self.rebuild()
+        crashpoint!("msg.put_back.marked");
+        let rebuilt = self.rebuild();
+        crashpoint!("msg.put_back.rebuilt");
+        rebuilt
     }
 }

@@ -209,6 +209,7 @@ impl Locked<'_> {
         self.unlink(index)?;
         crashpoint!("msg.receive.unlinked");
         self.free_message(index)?;
+        crashpoint!("msg.receive.freed");
         self.done();
         if self.h.senders.load(Relaxed) != 0 {
             self.wake_senders()?;

@@ -8,6 +8,7 @@ use super::Locked;
 use super::layout::{self, FREE, HANDED, MESSAGE, NIL, RECEIVER, SENDER};
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GOT};
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::sys;
 use core::sync::atomic::{Ordering::*, compiler_fence};
@@ -72,10 +73,11 @@ impl Locked<'_> {
     pub(super) fn recover(&mut self) -> Result<()> {
         self.set_slots(self.h.slots.load(Relaxed));
         self.redo();
-        crate::crash::crashpoint!("msg.recover.redone");
+        crashpoint!("msg.recover.redone");
         self.done();
+        crashpoint!("msg.recover.done");
         self.rebuild()?;
-        crate::crash::crashpoint!("msg.recover.rebuilt");
+        crashpoint!("msg.recover.rebuilt");
         // The dead holder may have been a waiter with news, which is in no line and no count.
         self.bury_dead()?;
         // Whoever was to be woken may not have been.
@@ -116,6 +118,7 @@ impl Locked<'_> {
                     self.stamp_receive(waiter.pid.load(Relaxed), h.op_time.load(Relaxed));
                     waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
                     waiter.news.store(GOT, Relaxed);
+                    crashpoint!("msg.redo.handed");
                 }
             }
             SET => self.redo_set(),
@@ -139,13 +142,17 @@ impl Locked<'_> {
             Relaxed,
         );
         layout::clear_derived(h);
+        crashpoint!("msg.rebuild.cleared");
         for block in 0..h.blocks.load(Relaxed) {
             let link = layout::link(&self.map, block)?;
             link.store(unmarked(link.load(Relaxed)), Relaxed);
         }
         let (messages, waiters) = self.sort_out_slots()?;
+        crashpoint!("msg.rebuild.marked");
         self.free_unmarked()?;
+        crashpoint!("msg.rebuild.unmarked");
         self.each_sorted(messages, |q, index| q.append(index))?;
+        crashpoint!("msg.rebuild.ordered");
         self.each_sorted(waiters, |q, index| q.line_up(index))
     }
 
@@ -168,6 +175,7 @@ impl Locked<'_> {
                 }
                 MESSAGE | HANDED if self.mark_blocks(index)? => {
                     slot.state.store(MESSAGE, Relaxed);
+                    crashpoint!("msg.rebuild.kept");
                     &mut messages
                 }
                 RECEIVER | SENDER => {

@@ -270,6 +270,7 @@ impl Locked<'_> {
         let slot = self.slot(index)?;
         slot.prev.store(owner, Relaxed);
         slot.state.store(HANDED, Relaxed);
+        crashpoint!("msg.hand.marked");
         self.waiter(owner)?.message.store(index, Relaxed);
         Ok(())
     }

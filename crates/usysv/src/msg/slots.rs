@@ -4,6 +4,7 @@
 
 use super::layout::{self, Area, BLOCK, FREE, INLINE, NIL, PAGE, SLOT, Slot};
 use super::{Locked, layout::Waiter};
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::object::{Kind, index_of};
 use crate::sys;
@@ -43,6 +44,7 @@ impl Locked<'_> {
             }
             let next = slot.next.load(Relaxed);
             self.h.free_slot.store(next, Relaxed);
+            crashpoint!("msg.slot.taken");
             self.expect_behind(next);
             return Ok(free);
         }
@@ -52,6 +54,7 @@ impl Locked<'_> {
         }
         layout::slot(&self.map, index)?.state.store(FREE, Relaxed);
         self.set_slots(index + 1);
+        crashpoint!("msg.slot.added");
         Ok(index)
     }
 
@@ -73,6 +76,7 @@ impl Locked<'_> {
         slot.state.store(FREE, Relaxed);
         slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
         self.h.free_slot.store(index, Relaxed);
+        crashpoint!("msg.slot.freed");
         Ok(())
     }
 
@@ -115,6 +119,7 @@ impl Locked<'_> {
             self.back_blocks(index)?;
         }
         self.h.blocks.store(index + 1, Relaxed);
+        crashpoint!("msg.block.added");
         Ok(index)
     }
 
@@ -126,6 +131,7 @@ impl Locked<'_> {
             let next = link.load(Relaxed);
             link.store(self.h.free_block.load(Relaxed), Relaxed);
             self.h.free_block.store(block, Relaxed);
+            crashpoint!("msg.block.freed");
             block = next;
         }
         Ok(())
@@ -238,6 +244,7 @@ impl Locked<'_> {
         let page = start / PAGE * PAGE;
         let end = (start + count * size).next_multiple_of(PAGE);
         self.map.populate(page, end - page)?;
+        crashpoint!("msg.back.populated");
         self.h.grown.store(sys::time() as u64, Relaxed);
         Ok(index + count as u32)
     }
@@ -252,9 +259,12 @@ impl Locked<'_> {
         if (sys::fstat(&fd)?.st_size as u64) < len as u64 {
             sys::ftruncate(&fd, len as u64).map_err(|_| Errno::ENOMEM)?;
         }
+        crashpoint!("msg.grow.longer");
         self.pin.remap(&fd, len)?;
         self.map = self.pin.map();
+        crashpoint!("msg.grow.mapped");
         self.h.extents.store(extents as u32, Relaxed);
+        crashpoint!("msg.grow.stored");
         Ok(())
     }
 
@@ -293,10 +303,12 @@ impl Locked<'_> {
         }
         let slots = (keep as usize * SLOT).next_multiple_of(PAGE).max(PAGE) / SLOT;
         self.set_slots(keep);
+        crashpoint!("msg.trim.slots");
         h.blocks.store(0, Relaxed);
         h.slots_backed
             .store((slots as u32).min(h.slots_backed.load(Relaxed)), Relaxed);
         h.blocks_backed.store(0, Relaxed);
+        crashpoint!("msg.trim.counted");
         h.free_block.store(NIL, Relaxed);
         h.free_slot.store(NIL, Relaxed);
         for index in (0..keep).rev() {
@@ -322,6 +334,7 @@ impl Locked<'_> {
                 layout::array(k, Area::Heap(2)),
             ) {
                 self.map.release(start + kept, end - start - kept);
+                crashpoint!("msg.trim.released");
             }
         }
     }

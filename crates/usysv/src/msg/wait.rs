@@ -209,8 +209,11 @@ impl Locked<'_> {
         waiter.since.store(sys::time() as u64, Relaxed);
         waiter.asleep.store(0, Relaxed);
         waiter.news.store(0, Relaxed);
+        crashpoint!("msg.enlist.filled");
         slot.state.store(state, Release);
+        crashpoint!("msg.enlist.stated");
         self.line_up(index)?;
+        crashpoint!("msg.enlist.lined_up");
         Ok(Ticket {
             slot: index,
             number,
@@ -254,8 +257,10 @@ impl Locked<'_> {
         if ours && slot.seq.load(Relaxed) == ticket.number {
             if self.waiter(ticket.slot)?.news.load(Relaxed) == 0 {
                 self.leave_line(ticket.slot)?;
+                crashpoint!("msg.dismiss.left_line");
             }
             self.free_slot(ticket.slot)?;
+            crashpoint!("msg.dismiss.freed");
         }
         Ok(())
     }
@@ -310,9 +315,11 @@ impl Locked<'_> {
     /// Gives a waiter in line its news, and wakes it once the lock is free.
     pub(super) fn tell(&mut self, index: u32, news: u32) -> Result<()> {
         self.leave_line(index)?;
+        crashpoint!("msg.tell.left_line");
         let waiter = self.waiter(index)?;
         waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
         waiter.news.store(news, Release);
+        crashpoint!("msg.tell.told");
         self.wakes.add(&self.map, index);
         Ok(())
     }
@@ -407,6 +414,7 @@ impl Locked<'_> {
             }
             if gone {
                 self.free_slot(owner)?;
+                crashpoint!("msg.reclaim.freed");
             }
         }
         Ok(found)
@@ -463,8 +471,10 @@ impl Locked<'_> {
                 GOT => self.take_from(index)?,
                 _ => {}
             }
+            crashpoint!("msg.bury.out");
             slot.state.store(FREE, Relaxed);
             self.free_slot(index)?;
+            crashpoint!("msg.bury.freed");
         }
         Ok(())
     }

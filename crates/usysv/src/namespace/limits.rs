@@ -6,6 +6,7 @@
 
 use super::{Head, Namespace, SETTLE_MS};
 use crate::abi::IPCMNI;
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::path::{Digits, Path};
 use crate::sys;
@@ -168,10 +169,12 @@ impl Namespace {
             if self.writable {
                 let changed = head.limits.iter().zip(values).skip(first).take(count);
                 changed.for_each(|(word, value)| word.store(value, Relaxed));
+                crashpoint!("limits.read.stored");
             }
         }
         if (settled || late) && self.writable {
             head.edited.store(0, Relaxed);
+            crashpoint!("limits.read.settled");
         }
         Limits::of(&values)
     }
@@ -214,9 +217,13 @@ impl Namespace {
         {
             let _ = sys::ftruncate(&fd, 0);
         }
+        crashpoint!("limits.edit.emptied");
         let now = sys::monotonic_ms().max(1);
         match self.head() {
-            Ok(head) if self.writable => head.edited.store(now, Relaxed),
+            Ok(head) if self.writable => {
+                head.edited.store(now, Relaxed);
+                crashpoint!("limits.edit.noted");
+            }
             // Opened by another user than this process is now; who may not write may not write.
             _ => {
                 let ns = self.file(&[b"ns"]);
@@ -246,7 +253,9 @@ impl Namespace {
             .iter()
             .find(|(_, first, count)| (*first..first + count).contains(&place));
         write_text(&self.path, *file.ok_or(Errno::EINVAL)?, &values)?;
+        crashpoint!("limits.set.written");
         head.limits[place].store(value, Relaxed);
+        crashpoint!("limits.set.stored");
         Ok(())
     }
 }
@@ -286,6 +295,7 @@ fn write_text(dir: &Path, file: (&str, usize, usize), values: &Values) -> Result
     let fd = sys::open(path.as_c(), libc::O_WRONLY | libc::O_CREAT, 0o644)?;
     let text = text_of(file, values)?;
     sys::write(&fd, text.as_bytes(), 0)?;
+    crashpoint!("limits.text.longer");
     sys::ftruncate(&fd, text.as_bytes().len() as u64)
 }
 

@@ -197,6 +197,7 @@ impl Set<'_> {
         let object = &self.h.object;
         let [uid, gid, mode, _] = &self.h.op_set;
         object.uid.store(uid.load(Relaxed), Relaxed);
+        crashpoint!("sem.set.half");
         object.gid.store(gid.load(Relaxed), Relaxed);
         object.mode.store(mode.load(Relaxed) & 0o777, Relaxed);
         object.ctime.store(time, Relaxed);

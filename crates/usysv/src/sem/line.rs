@@ -8,6 +8,7 @@ use super::ops::{Ops, Outcome};
 use super::recover::failed;
 use super::{Locked, Set};
 use crate::bell::Bell;
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::liveness;
 use core::sync::atomic::Ordering::*;
@@ -74,8 +75,10 @@ impl Locked<'_> {
                 self.merge()?;
             }
             h.complex.store(h.complex.load(Relaxed) + 1, Relaxed);
+            crashpoint!("sem.line_up.complex");
         }
         self.append(index)?;
+        crashpoint!("sem.line_up.appended");
         h.waiting.store(h.waiting.load(Relaxed) + 1, Relaxed);
         Ok(())
     }
@@ -86,11 +89,13 @@ impl Locked<'_> {
         let last = line.tail.load(Relaxed);
         slot.prev.store(last, Relaxed);
         slot.next.store(NIL, Relaxed);
+        crashpoint!("sem.append.filled");
         match last {
             NIL => line.head.store(index, Relaxed),
             _ => self.p.slot(last)?.next.store(index, Relaxed),
         }
         line.tail.store(index, Relaxed);
+        crashpoint!("sem.append.linked");
         let op = self.op_of(index, 0)?;
         if slot.nops.load(Relaxed) == 1 && op.sem_op < 0 {
             // Nobody else in line: nobody takes less.
@@ -109,12 +114,14 @@ impl Locked<'_> {
     /// Takes a waiter out of its line.
     pub(super) fn leave_line(&mut self, index: u32) -> Result<()> {
         self.unlink(index)?;
+        crashpoint!("sem.leave_line.unlinked");
         let h = self.h;
         h.waiting
             .store(h.waiting.load(Relaxed).saturating_sub(1), Relaxed);
         if self.p.slot(index)?.nops.load(Relaxed) != 1 {
             let complex = h.complex.load(Relaxed).saturating_sub(1);
             h.complex.store(complex, Relaxed);
+            crashpoint!("sem.leave_line.complex");
         }
         Ok(())
     }
@@ -146,6 +153,7 @@ impl Locked<'_> {
                 continue;
             }
             line.clear();
+            crashpoint!("sem.merge.cleared");
             let all = &self.h.alters;
             let first = all.head.load(Relaxed);
             self.p.slot(tail)?.next.store(first, Relaxed);
@@ -154,6 +162,7 @@ impl Locked<'_> {
                 _ => self.p.slot(first)?.prev.store(tail, Relaxed),
             }
             all.head.store(head, Relaxed);
+            crashpoint!("sem.merge.moved");
         }
         Ok(())
     }
@@ -165,12 +174,14 @@ impl Locked<'_> {
         }
         let mut at = self.h.alters.head.load(Relaxed);
         self.h.alters.clear();
+        crashpoint!("sem.unmerge.cleared");
         for _ in 0..=self.h.slots.load(Relaxed) {
             if at == NIL {
                 return Ok(());
             }
             let next = self.p.slot(at)?.next.load(Relaxed);
             self.append(at)?;
+            crashpoint!("sem.unmerge.moved");
             at = next;
         }
         Err(Errno::EIO)
@@ -294,14 +305,18 @@ impl Locked<'_> {
         let outcome = self.attempt(Ops::Of(index), row)?;
         if let Outcome::Blocks(blocking) = outcome {
             slot.blocking.store(blocking, Relaxed);
+            crashpoint!("sem.serve.blocks");
             return Ok(None);
         }
         if self.is_dead(index)? {
             self.leave_line(index)?;
+            crashpoint!("sem.serve.dead_left");
             self.free_waiter(index)?;
+            crashpoint!("sem.serve.buried");
             return Ok(Some(false));
         }
         self.leave_line(index)?;
+        crashpoint!("sem.serve.left_line");
         match outcome {
             Outcome::Goes(entries) => {
                 self.perform(entries, row, index, slot.pid.load(Relaxed))?;
@@ -310,6 +325,7 @@ impl Locked<'_> {
             }
             Outcome::Fails(e) => {
                 slot.news.store(failed(e), Release);
+                crashpoint!("sem.serve.failed");
                 self.wake_later(index);
                 Ok(Some(false))
             }
@@ -338,6 +354,7 @@ impl Locked<'_> {
             let slot = self.p.slot(index)?;
             if slot.state.load(Relaxed) == WAITS && slot.news.load(Relaxed) == 0 {
                 slot.news.store(failed(e), Release);
+                crashpoint!("sem.tell_all.told");
                 self.wake_later(index);
             }
         }

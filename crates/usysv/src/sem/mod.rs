@@ -30,6 +30,7 @@ pub use ctl::{SemUndo, SemWaiter};
 pub(crate) use layout::{file_len, fill};
 pub(crate) use ops::semop;
 
+use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::lock::Left;
@@ -186,6 +187,7 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         self.h.object.lock.unlock();
         for slot in self.wakes.iter().take(self.waking) {
+            crashpoint!("sem.wake.unlocked");
             self.wake(*slot);
         }
     }

@@ -68,6 +68,7 @@ impl Set<'_> {
             let num = entry.num.load(Relaxed);
             let sem = self.p.sem(num)?;
             sem.value.store(entry.value.load(Relaxed), Relaxed);
+            crashpoint!("sem.apply.value");
             sem.pid.store(pid, Relaxed);
             match op {
                 PUT => self.forget_undo(num)?,
@@ -84,10 +85,12 @@ impl Set<'_> {
         }
         if op == UNDO {
             self.p.row(row)?.state.store(UNUSED, Release);
+            crashpoint!("sem.apply.unused");
         }
         let waiter = h.op_waiter.load(Relaxed);
         if op == OPS && waiter != NIL {
             self.p.slot(waiter)?.news.store(WENT, Release);
+            crashpoint!("sem.apply.told");
         }
         Ok(())
     }
@@ -104,6 +107,7 @@ impl Locked<'_> {
         }
         crashpoint!("sem.recover.applied");
         self.done();
+        crashpoint!("sem.recover.done");
         self.rebuild()?;
         crashpoint!("sem.recover.rebuilt");
         self.look()?;
@@ -129,10 +133,13 @@ impl Locked<'_> {
         within(&h.slots, h.slots_backed.load(Relaxed));
         within(&h.rows, h.rows_backed.load(Relaxed));
         layout::clear_derived(h, &self.p)?;
+        crashpoint!("sem.rebuild.cleared");
         for row in 0..h.rows.load(Relaxed) {
             self.count_row(row)?;
         }
+        crashpoint!("sem.rebuild.counted");
         self.sort_out_slots()?;
+        crashpoint!("sem.rebuild.sorted");
         self.line_up_all()
     }
 
@@ -193,6 +200,7 @@ impl Locked<'_> {
             }
             let part = self.p.more(more)?;
             part.state.store(MARKED, Relaxed);
+            crashpoint!("sem.rebuild.marked");
             more = part.more.load(Relaxed);
         }
         Ok(())

@@ -40,6 +40,7 @@ impl Locked<'_> {
         if free != NIL {
             h.free_slot
                 .store(self.p.slot(free)?.next.load(Relaxed), Relaxed);
+            crashpoint!("sem.slots.taken");
             return Ok(free);
         }
         let index = h.slots.load(Relaxed);
@@ -47,6 +48,7 @@ impl Locked<'_> {
             self.back_slots(index)?;
         }
         h.slots.store(index + 1, Relaxed);
+        crashpoint!("sem.slots.added");
         Ok(index)
     }
 
@@ -87,6 +89,7 @@ impl Locked<'_> {
                 WAITS if self.is_dead(index)? => {
                     if slot.news.load(Relaxed) == 0 {
                         self.leave_line(index)?;
+                        crashpoint!("sem.collect.left_line");
                     }
                     self.free_waiter(index)?;
                 }
@@ -100,8 +103,10 @@ impl Locked<'_> {
     pub(super) fn free(&self, index: u32) -> Result<()> {
         let slot = self.p.slot(index)?;
         slot.state.store(FREE, Relaxed);
+        crashpoint!("sem.slots.free");
         slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
         self.h.free_slot.store(index, Relaxed);
+        crashpoint!("sem.slots.freed");
         Ok(())
     }
 
@@ -132,6 +137,7 @@ impl Locked<'_> {
             word.store(pack(op), Relaxed);
         }
         slot.nops.store(own as u32, Relaxed);
+        crashpoint!("sem.slots.filled");
         let mut last = &slot.more;
         for part in ops[own..].chunks(MORE_OPS) {
             let taken = match self.take() {
@@ -147,7 +153,9 @@ impl Locked<'_> {
             }
             more.more.store(NIL, Relaxed);
             more.state.store(CONTINUES, Relaxed);
+            crashpoint!("sem.slots.continues");
             last.store(taken, Relaxed);
+            crashpoint!("sem.slots.continued");
             slot.nops
                 .store(slot.nops.load(Relaxed) + part.len() as u32, Relaxed);
             last = &more.more;

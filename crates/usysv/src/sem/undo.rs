@@ -47,6 +47,7 @@ impl Set<'_> {
         let bell = bell::mine(self.ns)?;
         if self.ns.rings(bell_of(row)) {
             row.bell[0].store(bell.index, Relaxed);
+            crashpoint!("sem.row.half_hung");
             row.bell[1].store(bell.generation, Relaxed);
         }
         Ok(())
@@ -75,6 +76,7 @@ impl Set<'_> {
         let word = &self.p.adj(row, num)?.0;
         let old = word.load(Relaxed) as i16;
         word.store(adj as i16 as u16, Relaxed);
+        crashpoint!("sem.adj.stored");
         let adjusters = &self.p.sem(num)?.adjusters;
         let count = adjusters.load(Relaxed);
         match (old != 0, adj != 0) {
@@ -89,6 +91,7 @@ impl Set<'_> {
     pub(super) fn forget_undo(&self, num: u32) -> Result<()> {
         for row in 0..self.h.rows.load(Relaxed) {
             self.p.adj(row, num)?.0.store(0, Relaxed);
+            crashpoint!("sem.adj.forgotten");
         }
         self.p.sem(num)?.adjusters.store(0, Relaxed);
         Ok(())
@@ -127,6 +130,7 @@ impl Locked<'_> {
         let bell = bell::mine(self.ns)?;
         row.bell[0].store(bell.index, Relaxed);
         row.bell[1].store(bell.generation, Relaxed);
+        crashpoint!("sem.row.filled");
         row.state.store(USED, Release);
         crashpoint!("sem.row.used");
         self.alert_watch();
@@ -145,6 +149,7 @@ impl Locked<'_> {
             self.h.rows_backed.store(to, Relaxed);
         }
         self.h.rows.store(row + 1, Relaxed);
+        crashpoint!("sem.row.added");
         Ok(row)
     }
 

@@ -164,6 +164,7 @@ impl<'a> Sleeper<'a> {
                 news = seen;
                 self.taken.store(seen, Relaxed);
                 self.slot.state.store(LEFT, Release);
+                crashpoint!("sem.wait.left");
             }
             critical::leave();
         }
@@ -237,6 +238,7 @@ impl<'a> Sleeper<'a> {
             return Ok(Some(Sleep { ns, bell }));
         }
         let took = q.h.watch.swap(self.index, Relaxed) != self.index;
+        crashpoint!("sem.watch.taken");
         self.slot.deep.store(0, Relaxed);
         let (bell, sole) = q.holder(self.index)?;
         // A new row wakes the watch.
@@ -302,6 +304,7 @@ impl Locked<'_> {
         slot.since.store(sys::time() as u32, Relaxed);
         crashpoint!("sem.wait.filled");
         slot.state.store(WAITS, Release);
+        crashpoint!("sem.wait.stated");
         self.line_up(index)?;
         crashpoint!("sem.wait.lined_up");
         Ok(index)
@@ -310,6 +313,7 @@ impl Locked<'_> {
     /// Takes a sleeper without news out of its line, and frees its slot.
     fn dismiss(&mut self, index: u32) -> Result<()> {
         self.leave_line(index)?;
+        crashpoint!("sem.dismiss.left_line");
         self.free_waiter(index)
     }
 
@@ -375,6 +379,7 @@ impl Locked<'_> {
             return Ok(());
         }
         self.h.watch.store(NIL, Relaxed);
+        crashpoint!("sem.watch.vacant");
         let (mut deep, mut light) = (NIL, false);
         self.each_waiter(|other| {
             match self.p.slot(other)?.deep.load(Relaxed) {
@@ -385,6 +390,7 @@ impl Locked<'_> {
         })?;
         if deep != NIL && !light {
             self.p.slot(deep)?.deep.store(0, Relaxed);
+            crashpoint!("sem.watch.passed");
             self.wake_later(deep);
         }
         Ok(())

@@ -118,6 +118,7 @@ impl Locked<'_> {
         let [uid, gid, mode] = &h.op_set;
         let flags = h.object.mode.load(Relaxed) & (KEYLESS | LOCKED);
         h.object.uid.store(uid.load(Relaxed), Relaxed);
+        crashpoint!("shm.set.half");
         h.object.gid.store(gid.load(Relaxed), Relaxed);
         h.object
             .mode
@@ -146,10 +147,13 @@ impl Locked<'_> {
         match locker {
             Some(uid) => {
                 self.h.locker.store(uid, Relaxed);
+                crashpoint!("shm.lock.before_commit");
                 self.h.object.mode.fetch_or(LOCKED, Release);
+                crashpoint!("shm.lock.after_commit");
             }
             None => {
                 self.h.object.mode.fetch_and(!LOCKED, Release);
+                crashpoint!("shm.unlock.after_commit");
             }
         }
     }

@@ -45,6 +45,7 @@ impl Locked<'_> {
         compiler_fence(SeqCst);
         crashpoint!("shm.add.after_commit");
         self.h.first.store(slot + 1, Relaxed);
+        crashpoint!("shm.add.stored");
         Ok(slot)
     }
 
@@ -63,6 +64,7 @@ impl Locked<'_> {
             self.grow()?;
         }
         self.h.used.store(used + 1, Relaxed);
+        crashpoint!("shm.add.used");
         Ok(used)
     }
 
@@ -74,6 +76,7 @@ impl Locked<'_> {
         if (sys::fstat(&fd)?.st_size as u64) < len as u64 {
             sys::ftruncate(&fd, len as u64).map_err(|_| Errno::ENOMEM)?;
         }
+        crashpoint!("shm.grow.longer");
         self.pin.remap(&fd, len)?;
         let half = self.map.len();
         self.map = self.pin.map();
@@ -82,6 +85,7 @@ impl Locked<'_> {
         }
         crashpoint!("shm.grow.before_commit");
         self.h.backed.store(layout::room(len), Relaxed);
+        crashpoint!("shm.grow.after_commit");
         Ok(())
     }
 
@@ -89,6 +93,7 @@ impl Locked<'_> {
     pub fn free(&mut self, slot: u32, pid: u32) -> Result<()> {
         let record = self.record(slot)?;
         self.h.lpid.store(pid, Relaxed);
+        crashpoint!("shm.free.half_stamped");
         self.h.dtime.store(sys::time() as u64, Relaxed);
         crashpoint!("shm.free.before_commit");
         compiler_fence(SeqCst);
@@ -103,6 +108,7 @@ impl Locked<'_> {
                 break;
             }
             self.h.used.store(last, Relaxed);
+            crashpoint!("shm.free.unused");
         }
         Ok(())
     }
@@ -111,7 +117,9 @@ impl Locked<'_> {
     pub fn change(&mut self, slot: u32, addr: usize, len: usize) -> Result<()> {
         let record = self.record(slot)?;
         record.addr.store(addr as u64, Relaxed);
+        crashpoint!("shm.change.half");
         record.len.store(len as u64, Relaxed);
+        crashpoint!("shm.change.stored");
         Ok(())
     }
 
@@ -119,6 +127,7 @@ impl Locked<'_> {
     pub fn stamp_moved(&mut self, pid: u32) {
         self.h.lpid.store(pid, Relaxed);
         self.h.atime.store(sys::time() as u64, Relaxed);
+        crashpoint!("shm.moved.half_stamped");
         self.h.dtime.store(sys::time() as u64, Relaxed);
     }
 
@@ -195,6 +204,7 @@ impl Locked<'_> {
             if has && owner::rings(self.ns, record.bell.load(Relaxed)) {
                 // The thread that attached is gone: this one's was claimed before the lock.
                 record.bell.store(owner::bell(self.ns), Relaxed);
+                crashpoint!("shm.bell.hung");
             }
             return Ok(has);
         }
