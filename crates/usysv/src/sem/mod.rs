@@ -129,6 +129,8 @@ impl<'a> Set<'a> {
 #[inline(never)]
 fn look_closer(mut q: Locked<'_>, id: i32) -> Result<Locked<'_>> {
     if q.h.object.state.load(Relaxed) != LIVE {
+        // The remover may have been killed before it told all of them, or any.
+        let _ = q.tell_all(Errno::EIDRM);
         return Err(Errno::EIDRM);
     }
     if q.h.object.id() != id {

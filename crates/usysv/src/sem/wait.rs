@@ -123,8 +123,11 @@ impl<'a> Sleeper<'a> {
             if !beats.is_multiple_of(DEEP_BEATS) && self.is_watched(how.bell) {
                 continue;
             }
-            if let Some(next) = self.look(beats)? {
-                how = next;
+            match self.look(beats) {
+                Ok(Some(next)) => how = next,
+                Ok(None) => {}
+                Err(Errno::EIDRM) => return self.news().unwrap_or(Err(Errno::EIDRM)),
+                Err(e) => return Err(e),
             }
         }
     }
@@ -220,12 +223,9 @@ impl<'a> Sleeper<'a> {
             && set.watch_besides(self.index) == Ok(heard)
     }
 
-    /// Slept long without news: looks around. `None`: there is news after all.
+    /// Slept long without news: looks around. `None`: there is news after all. EIDRM: removed.
     fn look(&self, beats: u64) -> Result<Option<Sleep>> {
-        let mut q = match lock(self.ns, self.pin, self.id) {
-            Err(Errno::EIDRM) => return Ok(None),
-            other => other?,
-        };
+        let mut q = lock(self.ns, self.pin, self.id)?;
         q.with_repair(|q| q.look())?;
         // A handler may have taken the slot before the lock was ours.
         if self.taken.load(Relaxed) != 0 || self.slot.news.load(Relaxed) != 0 {
