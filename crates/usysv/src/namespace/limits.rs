@@ -252,10 +252,16 @@ impl Namespace {
         let file = FILES
             .iter()
             .find(|(_, first, count)| (*first..first + count).contains(&place));
+        // Should this process be killed over it, the text counts.
+        let now = sys::monotonic_ms().max(1);
+        head.edited.store(now, Relaxed);
+        crashpoint!("limits.set.noted");
         write_text(&self.path, *file.ok_or(Errno::EINVAL)?, &values)?;
         crashpoint!("limits.set.written");
         head.limits[place].store(value, Relaxed);
         crashpoint!("limits.set.stored");
+        // A program that opened a text meanwhile has its time.
+        let _ = head.edited.compare_exchange(now, 0, Relaxed, Relaxed);
         Ok(())
     }
 }
@@ -294,9 +300,9 @@ fn write_text(dir: &Path, file: (&str, usize, usize), values: &Values) -> Result
     let path = Path::of(&[dir.as_bytes(), b"/limits/", file.0.as_bytes()])?;
     let fd = sys::open(path.as_c(), libc::O_WRONLY | libc::O_CREAT, 0o644)?;
     let text = text_of(file, values)?;
-    sys::write(&fd, text.as_bytes(), 0)?;
-    crashpoint!("limits.text.longer");
-    sys::ftruncate(&fd, text.as_bytes().len() as u64)
+    sys::ftruncate(&fd, 0)?;
+    crashpoint!("limits.text.emptied");
+    sys::write(&fd, text.as_bytes(), 0).map(drop)
 }
 
 /// What the kernel accepts in `/proc/sys`: numbers between blanks; those that are missing at the
