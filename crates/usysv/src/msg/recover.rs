@@ -101,6 +101,8 @@ impl Locked<'_> {
                 }
                 h.lspid.store(h.op_pid.load(Relaxed), Relaxed);
                 h.stime.store(h.op_time.load(Relaxed), Relaxed);
+                // A queue that makes no sense is rebuilt from what does.
+                let _ = self.redo_passed_over(h.op_slot.load(Relaxed), u64::MAX);
             }
             RECEIVE => {
                 if let Ok(slot) = self.slot(slot) {
@@ -115,6 +117,8 @@ impl Locked<'_> {
                 if let Ok(waiter) = self.waiter(owner)
                     && self.mark_handed(slot, owner).is_ok()
                 {
+                    let before = self.slot(owner).map_or(0, |owner| owner.seq.load(Relaxed));
+                    let _ = self.redo_passed_over(slot, before);
                     self.stamp_receive(waiter.pid.load(Relaxed), h.op_time.load(Relaxed));
                     waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
                     waiter.news.store(GOT, Relaxed);

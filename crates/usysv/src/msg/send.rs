@@ -2,7 +2,7 @@
 
 use super::layout::{self, HANDED, MESSAGE, NIL};
 use super::recover::{HAND_OVER, SEND};
-use super::wait::{GOT, TOO_BIG, Waiting, Woken};
+use super::wait::{GOT, Waiting, Woken};
 use super::{Locked, Wakes, lock, lock_inline};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
@@ -214,9 +214,11 @@ impl Locked<'_> {
         slot.mtype.store(source.mtype as u64, Relaxed);
         slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
         crashpoint!("msg.send.filled");
-        if self.h.receivers.load(Relaxed) != 0
-            && let Some(owner) = self.hand_over(index, source)?
+        let awaited = self.h.receivers.load(Relaxed) != 0;
+        if awaited
+            && let Some(owner) = self.receiver_for(source.mtype, source.len)?
         {
+            self.hand_over(index, owner, source.mtype)?;
             return Ok(Some(owner));
         }
         self.begin(index, NIL);
@@ -228,41 +230,35 @@ impl Locked<'_> {
         crashpoint!("msg.send.stamped");
         self.append(index)?;
         crashpoint!("msg.send.appended");
+        if awaited {
+            self.tell_passed_over(source.mtype, u64::MAX)?;
+        }
         self.done();
         Ok(None)
     }
 
     /// Gives a filled slot to the first receiver in line that takes it.
-    fn hand_over(&mut self, index: u32, source: &Source) -> Result<Option<u32>> {
-        for _ in 0..=self.h.receivers.load(Relaxed) {
-            let Some(owner) = self.receiver_for(source.mtype)? else {
-                return Ok(None);
-            };
-            if source.len > self.slot(owner)?.len.load(Relaxed) as usize {
-                self.tell(owner, TOO_BIG)?;
-                continue;
-            }
-            self.begin(index, owner);
-            let waiter = self.waiter(owner)?;
-            waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
-            waiter.old_rtime.store(self.h.rtime.load(Relaxed), Relaxed);
-            crashpoint!("msg.hand.before_commit");
-            self.commit(HAND_OVER);
-            crashpoint!("msg.hand.after_commit");
-            self.mark_handed(index, owner)?;
-            self.stamp_send();
-            let pid = waiter.pid.load(Relaxed);
-            self.stamp_receive(pid, self.h.op_time.load(Relaxed));
-            crashpoint!("msg.hand.stamped");
-            self.tell(owner, GOT)?;
-            self.h
-                .handed
-                .store(self.h.handed.load(Relaxed) + 1, Relaxed);
-            crashpoint!("msg.hand.told");
-            self.done();
-            return Ok(Some(owner));
-        }
-        Err(Errno::EIO)
+    fn hand_over(&mut self, index: u32, owner: u32, mtype: i64) -> Result<()> {
+        self.begin(index, owner);
+        let waiter = self.waiter(owner)?;
+        waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
+        waiter.old_rtime.store(self.h.rtime.load(Relaxed), Relaxed);
+        crashpoint!("msg.hand.before_commit");
+        self.commit(HAND_OVER);
+        crashpoint!("msg.hand.after_commit");
+        self.mark_handed(index, owner)?;
+        self.stamp_send();
+        let pid = waiter.pid.load(Relaxed);
+        self.stamp_receive(pid, self.h.op_time.load(Relaxed));
+        crashpoint!("msg.hand.stamped");
+        self.tell_passed_over(mtype, self.slot(owner)?.seq.load(Relaxed))?;
+        self.tell(owner, GOT)?;
+        self.h
+            .handed
+            .store(self.h.handed.load(Relaxed) + 1, Relaxed);
+        crashpoint!("msg.hand.told");
+        self.done();
+        Ok(())
     }
 
     /// The slots' part of a hand-over.
@@ -283,7 +279,7 @@ impl Locked<'_> {
         while at != NIL && left > 0 && self.h.receivers.load(Relaxed) != 0 {
             let slot = self.slot(at)?;
             let next = slot.next.load(Relaxed);
-            if let Some(owner) = self.receiver_for(slot.mtype.load(Relaxed) as i64)? {
+            if let Some(owner) = self.receiver_for(slot.mtype.load(Relaxed) as i64, 0)? {
                 // It looks for itself: the message stays where anybody finds it.
                 self.tell(owner, super::wait::AGAIN)?;
             }

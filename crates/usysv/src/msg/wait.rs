@@ -271,8 +271,7 @@ impl Locked<'_> {
         if slot.state.load(Relaxed) == SENDER {
             return Ok(([&self.h.sender_head, &self.h.sender_tail], &self.h.senders));
         }
-        let mode = self.waiter(index)?.mode.load(Relaxed);
-        let line = Selector::from_words(mode, slot.mtype.load(Relaxed) as i64).line();
+        let line = self.wants(index)?.line();
         let [head, tail] = &self.h.lines[line];
         Ok(([head, tail], &self.h.receivers))
     }
@@ -324,15 +323,15 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// The first waiter in line that takes a message of this type.
-    pub(super) fn receiver_for(&self, mtype: i64) -> Result<Option<u32>> {
+    /// The first waiter in line that takes a message of this type, and this long.
+    pub(super) fn receiver_for(&self, mtype: i64, len: usize) -> Result<Option<u32>> {
         let own = Selector {
             mode: Mode::Exactly,
             mtype,
         }
         .line();
-        let a = self.first_taking(own, mtype)?;
-        let b = self.first_taking(OTHERS, mtype)?;
+        let a = self.first_taking(own, mtype, len)?;
+        let b = self.first_taking(OTHERS, mtype, len)?;
         Ok(match (a, b) {
             (Some(a), Some(b)) => {
                 let first = self.slot(a)?.seq.load(Relaxed) < self.slot(b)?.seq.load(Relaxed);
@@ -342,20 +341,62 @@ impl Locked<'_> {
         })
     }
 
-    fn first_taking(&self, line: usize, mtype: i64) -> Result<Option<u32>> {
+    fn first_taking(&self, line: usize, mtype: i64, len: usize) -> Result<Option<u32>> {
         let mut at = self.h.lines[line][0].load(Relaxed);
         for _ in 0..=self.h.receivers.load(Relaxed) {
             if at == NIL {
                 return Ok(None);
             }
             let slot = self.slot(at)?;
-            let mode = self.waiter(at)?.mode.load(Relaxed);
-            if Selector::from_words(mode, slot.mtype.load(Relaxed) as i64).takes(mtype) {
+            if self.wants(at)?.takes(mtype) && len <= slot.len.load(Relaxed) as usize {
                 return Ok(Some(at));
             }
             at = slot.next.load(Relaxed);
         }
         Err(Errno::EIO)
+    }
+
+    /// What the receiver in a slot waits for.
+    fn wants(&self, index: u32) -> Result<Selector> {
+        let mode = self.waiter(index)?.mode.load(Relaxed);
+        let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
+        Ok(Selector::from_words(mode, mtype))
+    }
+
+    /// Tells those in line before the number `before` who take this type that the message was too
+    /// long for them. After the send's commit: what a killed sender does not send bothers nobody.
+    pub(super) fn tell_passed_over(&mut self, mtype: i64, before: u64) -> Result<()> {
+        for _ in 0..=self.h.receivers.load(Relaxed) {
+            match self.receiver_for(mtype, 0)? {
+                Some(small) if self.slot(small)?.seq.load(Relaxed) < before => {
+                    self.tell(small, TOO_BIG)?;
+                }
+                _ => return Ok(()),
+            }
+        }
+        Err(Errno::EIO)
+    }
+
+    /// The same from the slots alone, for a sender that was killed after its commit.
+    pub(super) fn redo_passed_over(&self, message: u32, before: u64) -> Result<()> {
+        let (mtype, len) = (&self.slot(message)?.mtype, &self.slot(message)?.len);
+        let (mtype, len) = (mtype.load(Relaxed) as i64, len.load(Relaxed));
+        for index in 0..self.h.slots.load(Relaxed) {
+            let slot = self.slot(index)?;
+            if slot.state.load(Relaxed) != RECEIVER
+                || slot.seq.load(Relaxed) >= before
+                || slot.len.load(Relaxed) >= len
+                || self.waiter(index)?.news.load(Relaxed) != 0
+                || !self.wants(index)?.takes(mtype)
+            {
+                continue;
+            }
+            let waiter = self.waiter(index)?;
+            waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
+            waiter.news.store(TOO_BIG, Release);
+            crashpoint!("msg.redo.passed_over");
+        }
+        Ok(())
     }
 
     /// `ss_wakeup`: wakes every sleeping sender whose message fits now, each judged alone.
