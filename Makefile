@@ -42,6 +42,12 @@ fuzz: ## a million random steps on kernel and engine, compared (root; USYSV_FUZZ
 soak: ## crowds, scarcity, odd places, storms and hand-overs for an hour (USYSV_SOAK_SECONDS), with counts
 	cargo test --package usysv --release --test endurance soak -- --exact --ignored --nocapture
 
+crash: build ## kills at each named point, and at random under load (USYSV_CRASH_KILLS for each suite)
+	USYSV_CRASH_KILLS=$${USYSV_CRASH_KILLS:-2000} \
+		USYSV_RELEASE_LIBRARY=$(abspath $(TARGET))/release/libusysv.so \
+		cargo test --package usysv --test crash -- --nocapture
+	USYSV_CRASH_KILLS=$${USYSV_CRASH_KILLS:-2000} cargo test --package usysv --release --test crash -- --nocapture
+
 bench: build ## usysv and the kernel side by side, in one run
 	$(TARGET)/release/usysv-bench
 
@@ -55,4 +61,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples fuzz soak test test-rust test-edge test-clients check bench install clean setup
+.PHONY: help build demo examples fuzz crash soak test test-rust test-edge test-clients check bench install clean setup

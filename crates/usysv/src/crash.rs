@@ -13,35 +13,28 @@ macro_rules! crashpoint {
 pub(crate) use crashpoint;
 
 #[cfg(debug_assertions)]
-mod armed {
-    use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
+mod watched {
+    use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-    static NAME: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
-    static LEN: AtomicUsize = AtomicUsize::new(0);
-    static COUNTDOWN: AtomicU32 = AtomicU32::new(0);
+    static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-    /// Kill this process by SIGKILL the `nth` time (from 1) that it comes to the point `name`.
-    /// For the crash suite; debug builds only.
-    pub fn arm(name: &'static str, nth: u32) {
-        COUNTDOWN.store(nth, Relaxed);
-        LEN.store(name.len(), Relaxed);
-        NAME.store(name.as_ptr().cast_mut(), Relaxed);
+    /// From now on this process calls `hook` with the name of each point that it comes to: to note
+    /// it, or to die there. For the crash suite; debug builds only.
+    pub fn watch(hook: fn(&'static str)) {
+        HOOK.store(hook as *mut (), Relaxed);
     }
 
     #[allow(unsafe_code)]
-    pub(crate) fn reached(name: &str) {
-        let at = NAME.load(Relaxed);
-        if at.is_null() {
-            return;
-        }
-        // SAFETY: `arm` stored the parts of a &'static [u8].
-        let wanted = unsafe { core::slice::from_raw_parts(at, LEN.load(Relaxed)) };
-        if wanted == name.as_bytes() && COUNTDOWN.fetch_sub(1, Relaxed) == 1 {
-            crate::sys::kill_self();
+    pub(crate) fn reached(name: &'static str) {
+        let hook = HOOK.load(Relaxed);
+        if !hook.is_null() {
+            // SAFETY: `watch` stored a function of this type.
+            let hook = unsafe { core::mem::transmute::<*mut (), fn(&'static str)>(hook) };
+            hook(name);
         }
     }
 }
 #[cfg(debug_assertions)]
-pub use armed::arm;
+pub(crate) use watched::reached;
 #[cfg(debug_assertions)]
-pub(crate) use armed::reached;
+pub use watched::watch;

@@ -44,7 +44,7 @@ pub mod tls;
 
 pub use backend::{Backend, Messages, SemField, Semaphores, SharedMemory};
 #[cfg(debug_assertions)]
-pub use crash::arm as arm_crashpoint;
+pub use crash::watch as watch_crashpoints;
 pub use creds::changed as creds_changed;
 pub use engine::Engine;
 #[doc(hidden)]

@@ -246,7 +246,7 @@ impl Namespace {
         let _names = self.lock_names()?;
         if object.key != IPC_PRIVATE && self.find(kind, object.key)? == Some(object.id) {
             sys::unlink(self.key_path(kind, object.key)?.as_c())?;
-            crashpoint!("remove.key_freed");
+            crashpoint!("shm.remove.key_freed");
         }
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Namespace {
         let _names = self.lock_names()?;
         if sys::lstat(self.index_path(kind, index)?.as_c()).err() == Some(Errno::ENOENT) {
             self.set_lingering(kind, index, false);
-            crashpoint!("remove.forgotten");
+            crashpoint!("shm.lingering.forgotten");
         }
         Ok(())
     }

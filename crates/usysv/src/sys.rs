@@ -579,13 +579,6 @@ pub(crate) fn set_signal_mask(mask: u64) {
     let _ = call!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0, 8);
 }
 
-#[cfg(debug_assertions)]
-pub(crate) fn kill_self() -> ! {
-    loop {
-        let _ = call!(SYS_kill, getpid(), libc::SIGKILL);
-    }
-}
-
 /// Whether this is a directory that the caller may make files in.
 pub(crate) fn usable_directory(path: &[u8]) -> bool {
     let Ok(path) = crate::path::Path::of(&[path, b"/."]) else {

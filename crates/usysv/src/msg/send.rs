@@ -215,9 +215,7 @@ impl Locked<'_> {
         slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
         crashpoint!("msg.send.filled");
         let awaited = self.h.receivers.load(Relaxed) != 0;
-        if awaited
-            && let Some(owner) = self.receiver_for(source.mtype, source.len)?
-        {
+        if awaited && let Some(owner) = self.receiver_for(source.mtype, source.len)? {
             self.hand_over(index, owner, source.mtype)?;
             return Ok(Some(owner));
         }

@@ -8,13 +8,13 @@ use std::io::Write;
 use usysv::abi::{IPC_CREAT, SHM_HUGETLB, SHM_NORESERVE};
 use usysv::{Engine, Errno, SharedMemory};
 
-pub const POINTS: Points = &[("create.huge.linked", No), ("remove.huge", Yes)];
+const POINTS: Points = &[("create.huge.linked", No), ("remove.huge", Yes)];
 
 const KEY: i32 = 0x1234;
-const MOUNTED: &str = "/mnt";
+pub const MOUNTED: &str = "/mnt";
 
 /// Mounts a hugetlbfs for this thread and the children that it forks.
-fn mount_hugetlbfs() -> Result<(), std::io::Error> {
+pub fn mount_hugetlbfs() -> Result<(), std::io::Error> {
     let done = |ret| match ret {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
@@ -37,6 +37,19 @@ fn get(engine: &Engine, flags: i32) -> Result<i32, Errno> {
 
 fn files() -> usize {
     std::fs::read_dir(MOUNTED).expect("the hugetlbfs").count()
+}
+
+/// Whether a process like this one may mount a hugetlbfs; says so if it may not.
+pub fn can_mount() -> bool {
+    let child = Child::fork(|| mount_hugetlbfs().expect("a hugetlbfs"));
+    let can = child.wait() == End::Exit(0);
+    if !can {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: segments of huge pages, everywhere"
+        );
+    }
+    can
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! The crash suite: kills processes inside the engine and looks at what they leave.
 //!
-//! `points` kills each operation at each named point that lies on it, `names` does so for making
-//! and removing queues, `segments` for shared memory, `sets` for semaphores, `random` kills producers and consumers anywhere. After each kill either
-//! nothing of the operation happened or all of it did, and the queue goes on working.
+//! `everywhere` kills each operation at each named point that lies on it, and then whoever comes
+//! next. `points` (queues), `names`, `segments` and `sets` are about single stories, and know for each
+//! point whether the operation happened. `random` kills anywhere, under load. After each kill either
+//! nothing of the operation happened or all of it did, and the object goes on working.
 //!
 //! The points exist in debug builds only; a release build runs `random` alone, and says so.
 
 #[cfg(debug_assertions)]
+mod everywhere;
+#[cfg(debug_assertions)]
 mod huge;
+#[cfg(debug_assertions)]
 mod names;
 #[cfg(debug_assertions)]
 mod points;

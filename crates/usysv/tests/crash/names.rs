@@ -21,7 +21,6 @@ const REMOVE: Points = &[
     ("remove.unkeyed", Yes),
     ("remove.unlinked", Yes),
 ];
-pub const TABLES: &[Points] = &[CREATE, REMOVE];
 
 const KEY: i32 = 0x1234;
 const OTHER_KEY: i32 = 0x5678;

@@ -226,31 +226,15 @@ fn receive_the_only_one() {
     kill_receivers(vec![text(1, 5000)], 0, |e, id| drop(receive(e, id, 0, 0)));
 }
 
-/// A flag in memory that children share.
-struct Flag(*const AtomicBool);
-
-impl Flag {
-    fn new() -> Flag {
-        Flag(crate::rig::shared(4096).cast())
-    }
-
-    fn get(&self) -> &AtomicBool {
-        // SAFETY: a page of shared memory of our own, unmapped in `drop` only.
-        unsafe { &*self.0 }
-    }
-}
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        // SAFETY: the page that `new` mapped.
-        unsafe { libc::munmap(self.0.cast_mut().cast(), 4096) };
-    }
+fn flag() -> Shared<AtomicBool> {
+    // SAFETY: an atomic; zero is false.
+    unsafe { Shared::new() }
 }
 
 /// Receives a message of the type HANDED, waiting for it; it must be one of these.
-fn wait_for(engine: &Engine, msqid: i32, called: &Flag, texts: &[Text]) {
+fn wait_for(engine: &Engine, msqid: i32, called: &Shared<AtomicBool>, texts: &[Text]) {
     let mut buffer = [0; 8192];
-    called.get().store(true, SeqCst);
+    called.store(true, SeqCst);
     let (mtype, len) = engine
         .msgrcv(msqid, &mut buffer, HANDED, 0)
         .expect("msgrcv");
@@ -258,8 +242,8 @@ fn wait_for(engine: &Engine, msqid: i32, called: &Flag, texts: &[Text]) {
     assert!(texts.contains(&got), "received {mtype}, {len} bytes");
 }
 
-fn asleep(child: Child, called: &Flag) -> Child {
-    while !called.get().load(SeqCst) {
+fn asleep(child: Child, called: &Shared<AtomicBool>) -> Child {
+    while !called.load(SeqCst) {
         assert!(!child.has_ended());
         std::thread::yield_now();
     }
@@ -281,7 +265,7 @@ fn hand_over() {
             each_recovery(|deaths| {
                 let what = format!("{point} with {len} bytes, then {deaths:?}");
                 let msqid = make(engine, &mixed());
-                let called = Flag::new();
+                let called = flag();
                 let expected =
                     [[probe()], [text(HANDED, len)]][usize::from(*happened == Yes)].clone();
                 let receiver = Child::fork(|| wait_for(engine, msqid, &called, &expected));
@@ -324,7 +308,7 @@ fn fetch() {
             each_recovery(|deaths| {
                 let what = format!("{point} with {len} bytes, then {deaths:?}");
                 let msqid = make(engine, &mixed());
-                let called = Flag::new();
+                let called = flag();
                 let receiver = victim(point, || wait_for(engine, msqid, &called, &[]));
                 let receiver = asleep(receiver, &called);
                 let receiver_pid = receiver.pid();
@@ -357,9 +341,9 @@ fn a_receiver_dies_while_a_sender_waits() {
     let engine = &world.0;
     for (point, happened) in RECEIVE {
         let msqid = make(engine, &[text(1, 8000), text(1, 8000)]);
-        let called = Flag::new();
+        let called = flag();
         let sender = Child::fork(|| {
-            called.get().store(true, SeqCst);
+            called.store(true, SeqCst);
             let (mtype, bytes) = text(2, 4000);
             engine.msgsnd(msqid, mtype, &bytes, 0).expect("msgsnd");
         });
@@ -457,7 +441,7 @@ fn killed_receivers_leak_nothing() {
 #[test]
 fn killed_fetchers_leak_nothing() {
     assert_no_leak(FETCH, |engine, msqid, point| {
-        let called = Flag::new();
+        let called = flag();
         let receiver = victim(point, || wait_for(engine, msqid, &called, &[]));
         let receiver = asleep(receiver, &called);
         send(engine, msqid, &text(HANDED, 5000));
@@ -476,7 +460,7 @@ fn a_message_is_taken_back_from_a_dead_receiver() {
         each_recovery(|deaths| {
             let what = format!("{point}, then {deaths:?}");
             let msqid = make(engine, &mixed());
-            let called = Flag::new();
+            let called = flag();
             let receiver = victim("msg.fetch.before_commit", || {
                 wait_for(engine, msqid, &called, &[])
             });
@@ -500,51 +484,8 @@ fn a_message_is_taken_back_from_a_dead_receiver() {
 #[test]
 fn killed_sleepers_leak_nothing() {
     assert_no_leak(&[("a sleeping receiver", No)], |engine, msqid, _| {
-        let called = Flag::new();
+        let called = flag();
         let receiver = Child::fork(|| wait_for(engine, msqid, &called, &[]));
         drop(asleep(receiver, &called));
     });
-}
-
-/// Every point that the suite kills at.
-fn covered() -> Vec<&'static str> {
-    let tables = [SEND, RECEIVE, HAND_OVER, TAKE_BACK, FETCH, SET];
-    let tables = tables
-        .iter()
-        .chain([&crate::huge::POINTS])
-        .chain(crate::names::TABLES)
-        .chain(crate::segments::TABLES)
-        .chain(crate::sets::TABLES);
-    let names = tables.flat_map(|points| points.iter().map(|(name, _)| *name));
-    let mut names: Vec<_> = names.chain(RECOVER).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-fn points_of(dir: &std::path::Path, found: &mut Vec<String>) {
-    for entry in std::fs::read_dir(dir).expect("the sources") {
-        let path = entry.expect("the sources").path();
-        if path.is_dir() {
-            points_of(&path, found);
-        } else if path.file_name().is_some_and(|name| name != "crash.rs") {
-            let source = std::fs::read_to_string(&path).expect("the sources");
-            let uses = source.split("crashpoint!(\"").skip(1);
-            found.extend(uses.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
-        }
-    }
-}
-
-#[test]
-fn every_point_in_the_source_is_covered() {
-    let mut found = Vec::new();
-    points_of(
-        &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut found,
-    );
-    found.sort_unstable();
-    let mut once = found.clone();
-    once.dedup();
-    assert_eq!(found, once, "a name stands for two points");
-    assert_eq!(covered(), found);
 }

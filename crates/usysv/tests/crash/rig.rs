@@ -2,12 +2,30 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(debug_assertions)]
+use std::sync::OnceLock;
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use usysv::abi::{IPC_NOWAIT, MSG_COPY};
-use usysv::{Engine, Errno, Messages, Namespace};
+use usysv::abi::{IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, MSG_COPY};
+use usysv::{Engine, Errno, Messages, Namespace, SharedMemory};
 
 /// Seconds that a child may take for everything; then it counts as stuck.
 const CHILD_SECONDS: u32 = 60;
+
+/// How many kills each random suite makes, from `USYSV_CRASH_KILLS`; without it a slice of this many.
+/// `make crash` sets it.
+pub fn kills(slice: usize) -> usize {
+    let asked = std::env::var("USYSV_CRASH_KILLS").ok();
+    asked.map_or(slice, |text| {
+        text.parse().expect("USYSV_CRASH_KILLS: a number")
+    })
+}
+
+/// Whether all is to be done that a suite can do, for which `USYSV_CRASH_KILLS` stands as well.
+pub fn whole() -> bool {
+    std::env::var_os("USYSV_CRASH_KILLS").is_some()
+}
 
 /// How a child ended.
 #[derive(PartialEq, Eq, Debug)]
@@ -39,8 +57,12 @@ impl Child {
     }
 
     pub fn kill(&self) {
+        self.signal(libc::SIGKILL);
+    }
+
+    pub fn signal(&self, signal: i32) {
         // SAFETY: our own child, which has not been waited for.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        unsafe { libc::kill(self.0, signal) };
     }
 
     pub fn wait(self) -> End {
@@ -62,15 +84,21 @@ impl Child {
 
     /// Waits until it sleeps in the kernel.
     pub fn until_asleep(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        self.until_state("S");
+    }
+
+    /// Waits until it is in one of these states of proc(5).
+    pub fn until_state(&self, states: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
         let path = format!("/proc/{}/stat", self.0);
         let mut seen = 0;
         while seen < 2 {
             let stat = std::fs::read_to_string(&path).expect("the child's stat");
             let state = stat.rsplit(") ").next().unwrap_or("?");
-            seen = if state.starts_with('S') { seen + 1 } else { 0 };
+            let good = state.starts_with(|state| states.contains(state));
+            seen = if good { seen + 1 } else { 0 };
             assert!(Instant::now() < deadline, "the child never slept: {stat}");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_micros(500));
         }
     }
 }
@@ -139,9 +167,34 @@ pub fn killed_at(point: &'static str, f: impl FnOnce()) -> i32 {
 #[cfg(debug_assertions)]
 pub fn victim(point: &'static str, f: impl FnOnce()) -> Child {
     Child::fork(|| {
-        usysv::arm_crashpoint(point, 1);
+        arm(point, 1);
         f();
     })
+}
+
+/// The point at which this process dies, and how often it may come there before.
+#[cfg(debug_assertions)]
+static ARMED: OnceLock<(&str, AtomicU32)> = OnceLock::new();
+
+/// Kill this process by SIGKILL the `nth` time (from 1) that it comes to the point `name`.
+#[cfg(debug_assertions)]
+pub fn arm(name: &'static str, nth: u32) {
+    let armed = ARMED.set((name, AtomicU32::new(nth)));
+    armed.expect("a process is armed once");
+    usysv::watch_crashpoints(|name| {
+        let here = ARMED.get().filter(|(point, _)| *point == name);
+        if here.is_some_and(|(_, countdown)| countdown.fetch_sub(1, SeqCst) == 1) {
+            kill_self();
+        }
+    });
+}
+
+#[cfg(debug_assertions)]
+pub fn kill_self() -> ! {
+    loop {
+        // SAFETY: ends this process.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
 }
 
 /// A child that looks at things with fresh eyes: it must succeed.
@@ -157,6 +210,33 @@ pub fn shared(len: usize) -> *mut u8 {
     let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
     assert_ne!(at, libc::MAP_FAILED);
     at.cast()
+}
+
+/// A value of atomics in memory that children share, all zeroes at first; unmapped when dropped.
+pub struct Shared<T>(*mut T);
+
+impl<T> Shared<T> {
+    /// # Safety
+    /// Zeroes are a `T`, and it is made of atomics.
+    pub unsafe fn new() -> Shared<T> {
+        Shared(shared(size_of::<T>()).cast())
+    }
+}
+
+impl<T> std::ops::Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `new` mapped it, its caller promised that zeroes are good, `drop` unmaps it.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made.
+        unsafe { libc::munmap(self.0.cast(), size_of::<T>()) };
+    }
 }
 
 /// A namespace of the test's own, removed at the end.
@@ -176,6 +256,27 @@ impl World {
         let file = std::fs::metadata(format!("{root}/msg/{index}")).expect("the queue's file");
         file.blocks() * 512
     }
+
+    /// Nothing is left of any segment, after somebody made and removed one.
+    pub fn assert_no_segments(&self) {
+        let engine = &self.0;
+        let shmid = engine.shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0o600);
+        engine
+            .shm_remove(shmid.expect("shmget"))
+            .expect("shm_remove");
+        until("all is swept", || {
+            call(|| engine.shm_usage()).expect("SHM_INFO").0.used_ids == 0
+        });
+        let root = engine.namespace().path().to_str().expect("a plain path");
+        for (dir, begin) in [("shm", ""), ("key", "shm.")] {
+            let names = std::fs::read_dir(format!("{root}/{dir}")).expect("the directory");
+            let names = names.map(|entry| entry.expect("an entry").file_name());
+            let left: Vec<_> = names
+                .filter(|name| name.to_string_lossy().starts_with(begin))
+                .collect();
+            assert!(left.is_empty(), "{left:?} are left");
+        }
+    }
 }
 
 impl Drop for World {
@@ -193,13 +294,37 @@ pub fn text(mtype: i64, len: usize) -> Text {
     (mtype, (0..len).map(byte).collect())
 }
 
-/// Runs one call, which must not take longer than a second.
+/// Runs one call, which must not take longer than a second; more where CPUs are short.
 pub fn call<T>(f: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     let begun = Instant::now();
     let result = f();
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(1), "a call took {took:?}");
+    let allowed = Duration::from_secs(1);
+    if took > allowed {
+        // Others that it waited for are held up as long as it is, if not longer.
+        let wanted_cpu = wanted_cpu();
+        assert!(
+            took < allowed + 4 * wanted_cpu,
+            "a call took {took:?}; this thread waited for a CPU for {wanted_cpu:?}"
+        );
+    }
     result
+}
+
+/// How long this thread could have run, but for others that did.
+fn wanted_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = stat.split(' ').nth(1).and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.unwrap_or(0))
+}
+
+/// Waits until that is so, for half a minute at most.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 pub fn send(engine: &Engine, msqid: i32, (mtype, bytes): &Text) {

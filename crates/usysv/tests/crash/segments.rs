@@ -7,7 +7,6 @@ use crate::points::Happened::{No, Yes};
 use crate::points::Points;
 use crate::rig::*;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 use usysv::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, SHM_DEST, ShmidDs};
 use usysv::{Engine, Errno, SharedMemory};
 
@@ -50,23 +49,6 @@ const FORK_PARENT: [&str; 3] = [
     "shm.fork.returned",
     "shm.fork.adopted_one",
     "shm.fork.adopted",
-];
-const OTHERS: Points = &[
-    ("shm.bury", No),
-    ("shm.grow.before_commit", No),
-    ("shm.fork.returned", No),
-    ("shm.fork.adopted_one", No),
-    ("shm.fork.adopted", No),
-    ("shm.fork.inherited_one", No),
-];
-pub const TABLES: &[Points] = &[
-    CREATE,
-    ATTACH,
-    DETACH,
-    SET,
-    DESTROY,
-    REMOVE_ATTACHED,
-    OTHERS,
 ];
 
 const KEY: i32 = 0x1234;
@@ -358,14 +340,6 @@ fn fork_attached(engine: &Engine, child: impl FnOnce()) {
     }
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 #[test]
 fn a_forking_parent_is_killed() {
     for point in FORK_PARENT {
@@ -409,7 +383,7 @@ fn a_forked_child_is_killed() {
     survivor("shm.fork.inherited_one", || {
         attach(engine, shmid);
         attach(engine, shmid);
-        usysv::arm_crashpoint("shm.fork.inherited_one", 1);
+        arm("shm.fork.inherited_one", 1);
         fork_attached(engine, || ());
         let mut status = 0;
         // SAFETY: `status` can be written.
@@ -440,61 +414,4 @@ fn the_sweeper_of_a_removed_segment_is_killed() {
         });
         survivor(point, || check_names(&world, 0));
     }
-}
-
-/// What the victims of [`killed_anywhere_they_leave_nothing`] do until they are killed.
-fn hammer(engine: &Engine, mut seed: u64) {
-    let mut attached: [usize; 8] = [0; 8];
-    loop {
-        seed = seed
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        let (what, place) = ((seed >> 33) % 8, (seed >> 40) as usize % 8);
-        let key = 1 + ((seed >> 50) % 3) as i32;
-        let shmid = engine.shmget(key, SIZE, IPC_CREAT | 0o600).expect("shmget");
-        match what {
-            0..=2 if attached[place] == 0 => {
-                // SAFETY: anywhere, so nothing is replaced.
-                let at = unsafe { engine.shmat(shmid, 0, 0) };
-                // Somebody may have removed it meanwhile.
-                attached[place] = at.unwrap_or(0);
-            }
-            3 | 4 if attached[place] != 0 => detach(engine, std::mem::take(&mut attached[place])),
-            5 => drop(engine.shm_remove(shmid)),
-            6 => drop(engine.shm_stat(shmid)),
-            7 => drop(engine.shm_usage().expect("shm_usage")),
-            _ => {}
-        }
-    }
-}
-
-#[test]
-fn killed_anywhere_they_leave_nothing() {
-    let world = World::new();
-    let engine = &world.0;
-    let begun = Instant::now();
-    let mut victims: Vec<Child> = Vec::new();
-    for round in 0u64.. {
-        if begun.elapsed() > Duration::from_secs(3) {
-            break;
-        }
-        while victims.len() < 4 {
-            let seed = round * 31 + victims.len() as u64 + u64::from(std::process::id());
-            victims.push(Child::fork(|| hammer(engine, seed)));
-        }
-        std::thread::sleep(Duration::from_micros(200 + round * 37 % 3000));
-        let victim = victims.swap_remove(round as usize % 4);
-        victim.kill();
-        assert_eq!(victim.wait(), KILLED);
-    }
-    drop(victims);
-    survivor("kills anywhere", || {
-        for key in 1..4 {
-            if let Ok(shmid) = get(engine, key, 0) {
-                assert_eq!(stat(engine, shmid).shm_nattch, 0);
-                remove(engine, shmid);
-            }
-        }
-        check_names(&world, 0);
-    });
 }

@@ -47,10 +47,6 @@ const WAIT: Points = &[
     ("sem.wait.filled", No),
     ("sem.wait.lined_up", No),
 ];
-const RECOVER: Points = &[("sem.recover.applied", Yes), ("sem.recover.rebuilt", Yes)];
-pub const TABLES: &[Points] = &[
-    PERFORM, ALONE, WITH_UNDO, PUT, SET, REMOVE, UNDO, WAIT, RECOVER,
-];
 
 fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
     Sembuf {
@@ -318,4 +314,33 @@ fn a_scribbled_lock_holds_nobody_up_for_ever() {
         engine.sem_get_all(semid, &mut values).expect("GETALL");
         assert_eq!(values, [5, 5]);
     });
+}
+
+/// What broke: sleepers of a set whose remover was killed before it told them found the set removed
+/// whenever they looked, took that for news, and slept on for ever.
+#[test]
+fn a_killed_removers_sleepers_are_told() {
+    use std::time::{Duration, Instant};
+    let world = World::new();
+    let engine = &world.0;
+    let semid = make(engine);
+    // The first takes the watch, others sleep deeply, and the last one lightly.
+    let sleepers = [40, 40, 40, 0].map(|settles_ms| {
+        let sleeper = Child::fork(|| {
+            let result = engine.semop(semid, &[op(0, -9, 0)], None);
+            assert_eq!(result, Err(Errno::EIDRM));
+        });
+        sleeper.until_asleep();
+        std::thread::sleep(Duration::from_millis(settles_ms));
+        sleeper
+    });
+    let killed = Instant::now();
+    killed_at("sem.remove.after_commit", || {
+        let _ = engine.sem_remove(semid);
+    });
+    for sleeper in sleepers {
+        assert_eq!(sleeper.wait(), End::Exit(0));
+    }
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
