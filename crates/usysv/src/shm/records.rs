@@ -6,7 +6,7 @@ use super::{Locked, PAGE};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::liveness::process_lives;
-use crate::object::{REMOVED, index_of};
+use crate::object::{Kind, REMOVED, index_of};
 use crate::process::{self, Identity};
 use crate::sys;
 use core::sync::atomic::{Ordering::*, compiler_fence};
@@ -260,6 +260,8 @@ impl Locked<'_> {
 
     /// The end of the segment; its names and memory go when the lock is given back.
     pub fn destroy(&mut self) {
+        // Should this process be killed before the names are gone, the next sweep finds them.
+        self.ns.set_lingering(Kind::Shm, index_of(self.id), true);
         crashpoint!("shm.destroy.before_commit");
         self.h.object.state.store(REMOVED, Release);
         crashpoint!("shm.destroy.after_commit");

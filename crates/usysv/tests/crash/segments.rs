@@ -415,3 +415,23 @@ fn the_sweeper_of_a_removed_segment_is_killed() {
         survivor(point, || check_names(&world, 0));
     }
 }
+
+/// What broke: a segment that nobody had attached was not noted before its removal's commit, so that
+/// nothing swept it, and its memory, if its remover was killed before its names were gone.
+#[test]
+fn the_segment_of_a_killed_remover_is_swept() {
+    for (point, _) in DESTROY {
+        let world = World::new();
+        let engine = &world.0;
+        killed_at(point, || {
+            let shmid = get(engine, IPC_PRIVATE, IPC_CREAT).expect("shmget");
+            let _ = engine.shm_remove(shmid);
+        });
+        survivor(point, || {
+            let (usage, _) = call(|| engine.shm_usage()).expect("shm_usage");
+            let left = i32::from(*point == "shm.destroy.before_commit");
+            assert_eq!(usage.used_ids, left);
+            assert_eq!(names(&world, "shm").len(), 2 * left as usize);
+        });
+    }
+}
