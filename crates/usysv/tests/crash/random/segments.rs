@@ -13,7 +13,7 @@ const WORKERS: usize = 4;
 const KEYS: u64 = 3;
 const SIZE: usize = 3 * 4096;
 /// Kills after which all are killed, and it is looked what is left.
-const ROUND: usize = 250;
+const ROUND: usize = 100;
 
 /// What a worker has attached, if anything.
 #[derive(Default)]
@@ -42,14 +42,24 @@ fn act(engine: &Engine, dice: &mut Dice, places: &mut Places) {
 
 /// Forks as the preload library does. The child works for a while, and dies with its parent.
 fn fork(engine: &Engine, dice: &mut Dice, places: &mut Places) {
+    // One at a time.
+    // SAFETY: waits for the last one.
+    unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) };
     let Some(fork) = engine.before_fork() else {
         return;
     };
+    // SAFETY: asks for a number.
+    let parent = unsafe { libc::getpid() };
     // SAFETY: this process has one thread; the child leaves by _exit.
     match unsafe { libc::fork() } {
         0 => {
-            // SAFETY: asks for a signal.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            // SAFETY: asks for a signal, for which it may be too late.
+            unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if libc::getppid() != parent {
+                    libc::_exit(0);
+                }
+            }
             engine.in_child();
             for _ in 0..dice.roll(40) {
                 act(engine, dice, places);
@@ -59,16 +69,15 @@ fn fork(engine: &Engine, dice: &mut Dice, places: &mut Places) {
         }
         pid => {
             engine.after_fork(&fork, u32::try_from(pid).ok());
-            if dice.roll(2) == 0 {
-                // SAFETY: whatever children have ended.
-                while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
-            }
         }
     }
 }
 
+/// In a process of its own, which inherits the children of killed victims.
 fn round(world: &World, kills: usize, acts: &AtomicUsize) {
     let engine = &world.0;
+    // SAFETY: asks for other people's children.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     let mut victims = Victims::start(WORKERS, |_| {
         Child::fork(|| {
             let (mut dice, mut places) = (Dice::new(), Places::default());
@@ -85,16 +94,13 @@ fn round(world: &World, kills: usize, acts: &AtomicUsize) {
         victims.kill_one(|_| ());
     }
     victims.kill_all(|_| ());
+    // SAFETY: waits for whatever children there are.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
     survivor("random kills", || {
         for key in 1..=KEYS as i32 {
             if let Ok(shmid) = engine.shmget(key, SIZE, 0) {
-                // The victims' children may still be about to die.
-                until("nobody has it attached", || {
-                    call(|| engine.shm_stat(shmid))
-                        .expect("shm_stat")
-                        .shm_nattch
-                        == 0
-                });
+                let ds = call(|| engine.shm_stat(shmid)).expect("shm_stat");
+                assert_eq!(ds.shm_nattch, 0, "the segment with key {key}");
                 call(|| engine.shm_remove(shmid)).expect("shm_remove");
             }
         }
@@ -111,7 +117,7 @@ fn segments_leave_nothing() {
     let mut left = kills;
     let mut killed = 0;
     while left > 0 {
-        round(&world, left.min(ROUND), &acts);
+        survivor("a round", || round(&world, left.min(ROUND), &acts));
         killed += left.min(ROUND) + WORKERS;
         left -= left.min(ROUND);
     }
