@@ -42,11 +42,13 @@ fuzz: ## a million random steps on kernel and engine, compared (root; USYSV_FUZZ
 soak: ## crowds, scarcity, odd places, storms and hand-overs for an hour (USYSV_SOAK_SECONDS), with counts
 	cargo test --package usysv --release --test endurance soak -- --exact --ignored --nocapture
 
-crash: build ## kills at each named point, and at random under load (USYSV_CRASH_KILLS for each suite)
+crash: ## kills at each named point, and at random under load (USYSV_CRASH_KILLS for each suite)
+	cargo build --release --package usysv-preload
 	USYSV_CRASH_KILLS=$${USYSV_CRASH_KILLS:-2000} \
 		USYSV_RELEASE_LIBRARY=$(abspath $(TARGET))/release/libusysv.so \
 		cargo test --package usysv --test crash -- --nocapture
-	USYSV_CRASH_KILLS=$${USYSV_CRASH_KILLS:-2000} cargo test --package usysv --release --test crash -- --nocapture
+	USYSV_CRASH_KILLS=$${USYSV_CRASH_KILLS:-2000} \
+		cargo test --package usysv --release --test crash -- --nocapture
 
 bench: build ## usysv and the kernel side by side, in one run
 	$(TARGET)/release/usysv-bench
