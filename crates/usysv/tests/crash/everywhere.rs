@@ -6,9 +6,9 @@
 //! one's object: it is killed as well. Each victim's kill is repeated while somebody else works on
 //! the same object.
 //!
-//! What is right is the scenario's to say; that a kill at a later point leaves no less done than one
-//! at an earlier point, and that what is left does not depend on further deaths, is checked here. So
-//! is that every point in the source was somebody's death.
+//! What is right is the scenario's to say. Checked here, where nothing but the victim decides its way:
+//! that a kill at a later point leaves no less done than one at an earlier point, and that what is left
+//! does not depend on further deaths. And always that every point in the source was somebody's death.
 //!
 //! `USYSV_CRASH_KILLS` makes it whole. Without it, those who come next are killed at a share of
 //! their places only, but at each point once in each scenario.
@@ -240,7 +240,9 @@ impl Kills {
             let what = format!("{}: {victim:?}", scenario.name);
             let steps = self.kill(scenario, victim, None, false);
             if let Some(steps) = steps {
-                assert!(steps >= done, "{what}: less is done than before");
+                // Where others decide the way, a point's second pass may come sooner this time.
+                let no_less = steps >= done || !scenario.exact;
+                assert!(no_less, "{what}: {steps} steps are done, and {done} before");
                 done = steps;
             }
             if scenario.company.is_some() {
