@@ -59,6 +59,7 @@ pub struct IpcPerm {
     /// Sequence number: `id / 32768`.
     pub seq: u16,
     pad2: u16,
+    hole: u32,
     unused: [u64; 2],
 }
 
@@ -108,6 +109,8 @@ pub struct MsgInfo {
     pub msgtql: i32,
     /// Message segments, unused by Linux.
     pub msgseg: u16,
+    #[doc(hidden)]
+    pub hole: u16,
 }
 
 /// `struct sembuf`: one operation on one semaphore.
@@ -216,6 +219,9 @@ pub struct ShmLimits {
 pub struct ShmUsage {
     /// Segments.
     pub used_ids: i32,
+    // Written out, that the kernel's zeros reach the program: a hole would keep what was there.
+    #[doc(hidden)]
+    pub hole: u32,
     /// Pages in all segments, there or not.
     pub shm_tot: u64,
     /// Pages that are really there.

@@ -28,6 +28,7 @@ pub(super) const ALL: &[Scenario] = table![
     qbytes_above_msgmnb_needs_cap_sys_resource needs_root,
     qbytes_above_msgmnb_is_eperm_for_others needs_root,
     qbytes_up_to_msgmnb_needs_no_privilege needs_root,
+    qbytes_is_taken_as_an_int,
     qbytes_limit_is_checked_before_the_owner_fields needs_root,
     owner_is_checked_before_the_qbytes_limit needs_root,
     qbytes_below_what_is_queued_is_allowed,
@@ -231,6 +232,15 @@ fn qbytes_up_to_msgmnb_needs_no_privilege(t: &Stage) {
     t.change(queue, |stat| stat.qbytes = 10).must();
     t.change(queue, |stat| stat.qbytes = 16384).must();
     assert_eq!(t.stat(queue).must().qbytes, 16384);
+}
+
+/// The engine took all 64 bits, and refused with EPERM what Linux takes for little.
+fn qbytes_is_taken_as_an_int(t: &Stage) {
+    let queue = t.private();
+    t.change(queue, |stat| stat.qbytes = (1 << 32) + 500).must();
+    assert_eq!(t.stat(queue).must().qbytes, 500);
+    t.change(queue, |stat| stat.qbytes = 1 << 33).must();
+    assert_eq!(t.stat(queue).must().qbytes, 0);
 }
 
 fn qbytes_limit_is_checked_before_the_owner_fields(t: &Stage) {

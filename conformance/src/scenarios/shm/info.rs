@@ -16,6 +16,7 @@ pub(super) const ALL: &[Scenario] = table![
     info_of_segments_into_nowhere_is_efault,
     info_of_segments_needs_no_permission needs_root,
     usage_counts_segments_and_whole_pages,
+    usage_has_no_hole,
     usage_counts_only_touched_pages_as_in_memory,
     usage_counts_pages_read_only_as_in_memory,
     usage_of_removed_segments_ends_with_the_last_detach,
@@ -87,6 +88,15 @@ fn usage_counts_segments_and_whole_pages(t: &Stage) {
     t.shm_remove(segment).must();
     let usage = t.shm_usage(0).must().1;
     assert_eq!((usage.used_ids, usage.shm_tot), (2, 2));
+}
+
+/// The four bytes behind `used_ids` kept what was there before.
+fn usage_has_no_hole(t: &Stage) {
+    t.segment(PAGE);
+    let area = Area::new(48);
+    area.write(0, &[0x55; 48]);
+    t.shm_ctl(0, SHM_INFO, &area).must();
+    assert_eq!(area.bytes()[..8], [1, 0, 0, 0, 0, 0, 0, 0]);
 }
 
 fn usage_counts_only_touched_pages_as_in_memory(t: &Stage) {

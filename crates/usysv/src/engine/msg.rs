@@ -156,7 +156,9 @@ impl Messages for Engine {
             if !creds.owns(&q.creds_owner()) {
                 return Err(Errno::EPERM);
             }
-            if ds.msg_qbytes > self.ns.limits().msgmnb && !creds.has_resource() {
+            // Linux takes it as an int: what is above 32 bits is not seen.
+            let qbytes = ds.msg_qbytes as i32;
+            if u64::from(qbytes as u32) > self.ns.limits().msgmnb && !creds.has_resource() {
                 return Err(Errno::EPERM);
             }
             let owned = self.change_owner(Kind::Msg, msqid, q.creds_owner(), &ds.msg_perm)?;
@@ -164,7 +166,7 @@ impl Messages for Engine {
                 uid: owned.uid,
                 gid: owned.gid,
                 mode: owned.mode,
-                qbytes: ds.msg_qbytes,
+                qbytes: i64::from(qbytes) as u64,
             })
         })
     }
@@ -194,6 +196,7 @@ impl Messages for Engine {
             msgssz: 16,
             msgtql: 16384,
             msgseg: 0xffff,
+            ..MsgInfo::default()
         };
         Ok((info, highest))
     }
