@@ -2,7 +2,7 @@
 
 use crate::mapping::{Access, PAGE, access, hole, peek, poke};
 use crate::scenarios::{Scenario, table};
-use crate::shm::Segment;
+use crate::shm::{SHM_REMAP, Segment};
 use crate::stage::Stage;
 use libc::{EINVAL, MADV_DONTFORK, PROT_READ, PROT_WRITE};
 
@@ -31,6 +31,7 @@ pub(super) const ALL: &[Scenario] = table![
     mapping_over_the_last_attachment_of_a_removed_segment_frees_it,
     removed_segment_lives_as_long_as_a_piece,
     pieces_are_inherited_piece_by_piece,
+    detaching_takes_what_begins_there_not_the_rest_of_what_did,
 ];
 
 /// A segment of four pages, attached once.
@@ -282,4 +283,21 @@ fn pieces_are_inherited_piece_by_piece(t: &Stage) {
     });
     t.join(child);
     t.attached(segment, 2);
+}
+
+/// `shmdt` took the piece that it found first in its table, wherever that lay.
+fn detaching_takes_what_begins_there_not_the_rest_of_what_did(t: &Stage) {
+    let (big, at) = four_pages(t);
+    let (small, other) = (t.segment(PAGE), t.segment(PAGE));
+    t.shmat(small, at, SHM_REMAP).must();
+    t.attach(other);
+    t.shmat(small, at, SHM_REMAP).must();
+    t.attached(big, 1);
+    t.attached(small, 1);
+    t.detach(at);
+    t.attached(big, 1);
+    t.attached(small, 0);
+    assert_eq!(peek(at + PAGE), b'1');
+    t.detach(at);
+    t.attached(big, 0);
 }

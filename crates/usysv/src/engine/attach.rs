@@ -208,11 +208,14 @@ impl Engine {
             return Err(Errno::EINVAL);
         }
         let guard = self.own_pieces()?;
-        let (_, first) = guard
-            .pieces
-            .find(0, |part| part.base == addr)
-            .ok_or(Errno::EINVAL)?;
-        let mut from = 0;
+        // The lowest one says which segment: another may have been attached over its beginning.
+        let (mut lowest, mut from) = (None::<Part>, 0);
+        while let Some((at, part)) = guard.pieces.find(from, |part| part.base == addr) {
+            lowest = lowest.filter(|low| low.start < part.start).or(Some(part));
+            from = at + 1;
+        }
+        let first = lowest.ok_or(Errno::EINVAL)?;
+        from = 0;
         while let Some((at, part)) = guard
             .pieces
             .find(from, |part| part.base == addr && part.id == first.id)
