@@ -709,10 +709,16 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
     const MASK: u16 = 16;
     const OTHER: u16 = 32;
     const NOBODY: u32 = u32::MAX;
-    if owned.uid == owned.cuid && owned.gid == owned.cgid {
-        return sys::chmod(path.as_c(), mode);
-    }
     let class = |shift: u32| (mode >> shift) as u16 & 6;
+    if owned.uid == owned.cuid && owned.gid == owned.cgid {
+        // As chmod, but that would leave the entries of an owner whom there was in between.
+        let entries = [
+            (USER_OBJ, class(6), NOBODY),
+            (GROUP_OBJ, class(3), NOBODY),
+            (OTHER, class(0), NOBODY),
+        ];
+        return set_acl(path, &entries).or_else(|_| sys::chmod(path.as_c(), mode));
+    }
     let entries = [
         (USER_OBJ, class(6), NOBODY),
         (USER, class(6), owned.uid),
@@ -721,6 +727,11 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
         (MASK, 6, NOBODY),
         (OTHER, class(0), NOBODY),
     ];
+    set_acl(path, &entries)
+}
+
+/// Gives a file an access list: tag, permissions and id of each entry, in the kernel's order.
+fn set_acl(path: &Path, entries: &[(u16, u16, u32)]) -> Result<()> {
     let mut acl = [0u8; 4 + 6 * 8];
     acl[0] = 2;
     for (entry, (tag, perm, id)) in acl[4..].chunks_exact_mut(8).zip(entries) {
@@ -728,5 +739,6 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
         entry[2..4].copy_from_slice(&perm.to_le_bytes());
         entry[4..].copy_from_slice(&id.to_le_bytes());
     }
-    sys::set_acl(path.as_c(), &acl)
+    let len = 4 + entries.len().min(6) * 8;
+    sys::set_acl(path.as_c(), acl.get(..len).unwrap_or(&acl))
 }

@@ -21,6 +21,7 @@ pub(super) const ALL: &[Scenario] = table![
     owner_with_fewer_bits_than_others_attaches_nothing needs_root,
     creator_attaches_like_the_owner needs_root,
     creators_group_attaches_like_the_owners needs_root,
+    former_owner_and_its_group_attach_like_others needs_root,
     executing_needs_the_execute_bit needs_root,
     permission_of_a_segment_is_checked_after_the_address needs_root,
     permission_asked_by_shmget needs_root,
@@ -142,6 +143,25 @@ fn creators_group_attaches_like_the_owners(t: &Stage) {
     let segment = given_away(t, (4000, BOB + 5, &[]), 0o060);
     may(t, segment, true, true);
     t.shm_remove(segment).fails(EPERM);
+}
+
+/// The file kept the access list that it had for the owner in between, and that shut out members of
+/// the group whose entry gave less than the new mode.
+fn former_owner_and_its_group_attach_like_others(t: &Stage) {
+    for (mode, open) in [(0o666, true), (0o660, false)] {
+        let segment = owned(t, ANN, STAFF, 0o440);
+        t.shm_change(segment, |stat| {
+            (stat.uid, stat.gid, stat.mode) = (0, 0, mode)
+        })
+        .must();
+        for (uid, groups) in [(ANN, &[][..]), (BOB, &[STAFF][..])] {
+            let child = t.spawn("user", move |t| {
+                become_user(uid, uid, groups);
+                may(t, segment, open, open);
+            });
+            t.join(child);
+        }
+    }
 }
 
 fn executing_needs_the_execute_bit(t: &Stage) {
