@@ -37,7 +37,8 @@ check: setup ## format, lints, docs, the examples' and the scripts' warnings
 	shellcheck --exclude=SC2016 $(SCRIPTS)
 
 fuzz: ## a million random steps on kernel and engine, compared (root; USYSV_FUZZ_OPS, USYSV_FUZZ_SEED)
-	USYSV_FUZZ_OPS=$${USYSV_FUZZ_OPS:-1000000} cargo test --package usysv --release --test fuzz -- --nocapture
+	cargo build --release --package usysv-preload
+	USYSV_FUZZ_OPS=$${USYSV_FUZZ_OPS:-1000000} cargo test --package usysv-conformance --release --test fuzz
 
 soak: ## crowds, scarcity, odd places, storms and hand-overs for an hour (USYSV_SOAK_SECONDS), with counts
 	cargo test --package usysv --release --test endurance soak -- --exact --ignored --nocapture

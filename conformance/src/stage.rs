@@ -202,7 +202,7 @@ pub(crate) fn show_bytes(bytes: &[u8]) -> String {
 }
 
 /// Flags as a transcript shows them: the given names, then what remains.
-pub(crate) fn show_flags(flags: i32, names: &[(i32, &str)]) -> String {
+pub fn show_flags(flags: i32, names: &[(i32, &str)]) -> String {
     let mut rest = flags;
     let mut parts = Vec::new();
     for &(bit, name) in names {

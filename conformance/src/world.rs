@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const TRAP_KEY: i32 = 0x0bad_cafe;
 
 /// Moves this thread into a new IPC namespace.
-pub(crate) fn enter_fresh_world() -> Result<(), String> {
+pub fn enter_fresh_world() -> Result<(), String> {
     // SAFETY: changes the namespace of the calling thread alone, which is the runner's own.
     match unsafe { libc::unshare(libc::CLONE_NEWIPC) } {
         0 => Ok(()),
@@ -112,10 +112,11 @@ fn kernel_state() -> Result<String, String> {
 }
 
 /// A directory of its own for one usysv namespace, removed with all it holds.
-pub(crate) struct WorldDirectory(pub PathBuf);
+pub struct WorldDirectory(pub PathBuf);
 
 impl WorldDirectory {
-    pub(crate) fn new() -> Result<WorldDirectory, String> {
+    /// A fresh one.
+    pub fn new() -> Result<WorldDirectory, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let shm = Path::new("/dev/shm");
@@ -137,7 +138,7 @@ impl WorldDirectory {
     }
 
     /// A namespace in it for all users, laid out by us, so that its limits are ours.
-    pub(crate) fn namespace(&self, library: &Path) -> Result<PathBuf, String> {
+    pub fn namespace(&self, library: &Path) -> Result<PathBuf, String> {
         let path = self.0.join("ns");
         let fail = |error| format!("{}: {error}", path.display());
         std::fs::create_dir(&path).map_err(fail)?;

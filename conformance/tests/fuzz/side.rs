@@ -1,0 +1,412 @@
+//! One side: the house, its players, and what they are seen to do.
+
+use crate::calls::{Call, Gives};
+use crate::mail::{Field, LOOKS, Mail, Order, PLAYERS, Progress, Reply, eventually};
+use crate::msg;
+use crate::steps::Step;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+use usysv_conformance::runner;
+use usysv_conformance::world::WorldDirectory;
+
+/// How long a process may take over an order, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What an order gave, with the numbers replaced that differ from side to side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub ret: i64,
+    pub errno: i32,
+    pub seen: Vec<(Field, i64)>,
+}
+
+pub struct Member {
+    pid: i32,
+    stat: File,
+    /// Readable when the process has ended. Asking `stat` then would keep its memory alive, and
+    /// have its attachments end in our name.
+    ended: OwnedFd,
+    /// The call that the driver has not seen return.
+    pub busy: Option<Call>,
+    pub uid: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Asleep,
+    Returned,
+    Dead,
+}
+
+pub struct Side {
+    house: Child,
+    mail: Mail,
+    pub members: [Option<Member>; PLAYERS + 1],
+    /// Ids by mechanism, in the order in which they were first seen.
+    pub objects: [Vec<i32>; 3],
+    /// Who made them, by mechanism and id.
+    pub makers: BTreeMap<(usize, i32), u32>,
+    /// A receiver was killed in its sleep.
+    pub receiver_died: bool,
+    /// Pids in the order of birth.
+    born: Vec<i32>,
+    /// From which on times are shown, or none if only whether there was one.
+    pub origin: Option<i64>,
+    _directory: Option<WorldDirectory>,
+}
+
+impl Side {
+    /// In this thread's IPC namespace, or with the library that is beside this program.
+    pub fn new(library_beside: Option<&Path>) -> Result<Side, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let fd = Mail::create();
+        let mut command = Command::new(program);
+        command
+            .args(["house", &fd.to_string()])
+            .process_group(0)
+            .env_remove("LD_PRELOAD");
+        let directory = match library_beside {
+            None => None,
+            Some(program) => {
+                let library = runner::library(program)?;
+                let directory = WorldDirectory::new()?;
+                command.env("USYSV_NS", directory.namespace(&library)?);
+                command.env("LD_PRELOAD", library);
+                Some(directory)
+            }
+        };
+        let house = command.spawn().map_err(|error| error.to_string())?;
+        let mut side = Side {
+            house,
+            mail: Mail::open(fd),
+            members: Default::default(),
+            objects: Default::default(),
+            makers: BTreeMap::new(),
+            receiver_died: false,
+            born: Vec::new(),
+            origin: None,
+            _directory: directory,
+        };
+        side.look()?;
+        Ok(side)
+    }
+
+    /// Begins a sequence.
+    pub fn begin(&mut self, origin: i64) {
+        self.origin = Some(origin);
+        self.receiver_died = false;
+        self.born = vec![self.house.id() as i32];
+    }
+
+    /// Ends a sequence: nobody and nothing is left.
+    pub fn clear(&mut self) -> Result<(), String> {
+        for slot in 1..=PLAYERS {
+            self.end(slot, |member, _| kill(member.pid, libc::SIGKILL))?;
+        }
+        for mechanism in 0..3 {
+            self.makers.clear();
+            for id in std::mem::take(&mut self.objects[mechanism]) {
+                self.house(Order::Clear(mechanism, id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a step; gives the player who makes it, if it may take a while.
+    pub fn start(&mut self, step: &Step) -> Result<(), String> {
+        match *step {
+            Step::Call { player, call } => {
+                let Some(player) = self.idle(player) else {
+                    return Ok(());
+                };
+                let uid = self.member(player).uid;
+                if let Some(call) = self.resolve(call, uid) {
+                    if let Call::Become { uid, .. } = call {
+                        self.member(player).uid = uid;
+                    }
+                    self.member(player).busy = Some(call);
+                    self.mail.tell(player, Order::Call(call));
+                }
+            }
+            Step::Enter { player } => self.beget(0, player)?,
+            Step::Fork { player, child } => {
+                if let Some(player) = self.idle(player) {
+                    self.beget(player, child)?;
+                }
+            }
+            Step::Signal { player } => {
+                if let Some(member) = &self.members[player] {
+                    kill(member.pid, libc::SIGUSR1);
+                }
+            }
+            Step::Exit { player, look } => {
+                if self.idle(player) == Some(player) {
+                    self.end(player, |_, mail| mail.tell(player, Order::Exit))?;
+                    self.undo_if(look)?;
+                }
+            }
+            Step::Kill { player, look } => {
+                let busy = self.members[player].as_ref().and_then(|member| member.busy);
+                self.receiver_died |= matches!(busy, Some(Call::Msg(msg::Call::Receive { .. })));
+                self.end(player, |member, _| kill(member.pid, libc::SIGKILL))?;
+                self.undo_if(look)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the dead undone by whoever looks first: the house.
+    fn undo_if(&mut self, look: bool) -> Result<(), String> {
+        if look {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, slot: usize) -> &mut Member {
+        self.members[slot].as_mut().expect("a player in this slot")
+    }
+
+    /// Whether a player is somebody else than root.
+    pub fn is_user(&self, player: usize) -> bool {
+        self.members[player]
+            .as_ref()
+            .is_some_and(|member| member.uid != 0)
+    }
+
+    /// This player, or the next one, who does not sleep.
+    fn idle(&self, player: usize) -> Option<usize> {
+        let mut order = (player..=PLAYERS).chain(1..player);
+        order.find(|slot| {
+            self.members[*slot]
+                .as_ref()
+                .is_some_and(|m| m.busy.is_none())
+        })
+    }
+
+    fn beget(&mut self, parent: usize, slot: usize) -> Result<(), String> {
+        if self.members[slot].is_some() {
+            return Ok(());
+        }
+        self.mail.reset(slot);
+        self.mail.tell(parent, Order::Fork(slot));
+        if !eventually(PATIENCE, || {
+            self.mail.progress(parent) == Progress::Returned
+        }) {
+            return Err(format!("fork in slot {parent} hangs"));
+        }
+        let pid = self.mail.reply(parent).ret as i32;
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
+        let stat = File::open(format!("/proc/{pid}/stat"));
+        let (Ok(stat), true) = (stat, fd >= 0) else {
+            return Err(format!("the child {pid} of slot {parent} is not there"));
+        };
+        // SAFETY: a new descriptor, ours.
+        let ended = unsafe { OwnedFd::from_raw_fd(fd) };
+        self.born.push(pid);
+        let uid = self.members[parent].as_ref().map_or(0, |parent| parent.uid);
+        self.members[slot] = Some(Member {
+            pid,
+            stat,
+            ended,
+            busy: None,
+            uid,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, slot: usize, how: impl FnOnce(&Member, Mail)) -> Result<(), String> {
+        let Some(member) = self.members[slot].take() else {
+            return Ok(());
+        };
+        how(&member, self.mail);
+        match eventually(PATIENCE, || has_ended(&member)) {
+            true => Ok(()),
+            false => Err(format!("player {slot} does not end: {}", tells(member.pid))),
+        }
+    }
+
+    /// Waits until all players have returned or sleep; collects what has returned.
+    pub fn settle(&mut self, returned: &mut BTreeMap<usize, Shown>) -> Result<(), String> {
+        loop {
+            // Who was not found asleep at once may have woken one who was, before.
+            let mut calm = true;
+            for slot in 1..=PLAYERS {
+                let Some(call) = self.members[slot].as_ref().and_then(|member| member.busy) else {
+                    continue;
+                };
+                let mut state = self.state(slot, &call);
+                calm &= state == State::Asleep;
+                if state == State::Running {
+                    eventually(PATIENCE, || {
+                        state = self.state(slot, &call);
+                        state != State::Running
+                    });
+                }
+                match state {
+                    State::Asleep => {}
+                    State::Running => return Err(self.hangs(slot, &call)),
+                    State::Dead => return Err(format!("player {slot} has died in {call}")),
+                    State::Returned => {
+                        self.member(slot).busy = None;
+                        returned.insert(slot, self.returned(slot, &call));
+                    }
+                }
+            }
+            if calm {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hangs(&self, slot: usize, call: &Call) -> String {
+        let pid = self.members[slot].as_ref().map_or(0, |member| member.pid);
+        let progress = self.mail.progress(slot);
+        format!(
+            "player {slot} hangs in {call}: {progress:?}, {}",
+            tells(pid)
+        )
+    }
+
+    fn state(&self, slot: usize, call: &Call) -> State {
+        let member = self.members[slot].as_ref().expect("a player in this slot");
+        let asleep = match self.mail.progress(slot) {
+            Progress::Returned => return State::Returned,
+            Progress::Told => false,
+            Progress::Entered if call.may_sleep() => {
+                let mut text = [0; 64];
+                let len = member.stat.read_at(&mut text, 0).unwrap_or(0);
+                let end = text[..len].iter().rposition(|&c| c == b')');
+                end.and_then(|end| text.get(end + 2)) == Some(&b'S')
+            }
+            Progress::Entered => false,
+        };
+        match self.mail.progress(slot) {
+            Progress::Returned => State::Returned,
+            _ if asleep => State::Asleep,
+            _ if has_ended(member) => State::Dead,
+            _ => State::Running,
+        }
+    }
+
+    fn returned(&mut self, slot: usize, call: &Call) -> Shown {
+        let mut shown = self.shown(self.mail.reply(slot));
+        match (call.gives(), call.mechanism()) {
+            (Gives::Id, Some(mechanism)) if shown.ret >= 0 => {
+                let (id, known) = (shown.ret as i32, &mut self.objects[mechanism]);
+                if !known.contains(&id) {
+                    known.push(id);
+                    let maker = self.members[slot].as_ref().map_or(0, |member| member.uid);
+                    self.makers.insert((mechanism, id), maker);
+                }
+            }
+            (Gives::Pid, _) => shown.ret = self.role(shown.ret),
+            (_, Some(mechanism)) if shown.ret == 0 => {
+                // Seldom meant from now on.
+                let known = &mut self.objects[mechanism];
+                if let Some(at) = call
+                    .removes()
+                    .and_then(|id| known.iter().position(|k| *k == id))
+                {
+                    known[..=at].rotate_right(1);
+                }
+            }
+            _ => {}
+        }
+        shown
+    }
+
+    fn shown(&self, reply: &Reply) -> Shown {
+        let seen = reply.seen().iter().map(|&(field, value)| match () {
+            () if field.is_pid() => (field, self.role(value)),
+            () if field.is_time() && value != 0 => {
+                (field, self.origin.map_or(1, |origin| 1 + value - origin))
+            }
+            () => (field, value),
+        });
+        Shown {
+            ret: reply.ret,
+            errno: reply.errno,
+            seen: seen.collect(),
+        }
+    }
+
+    /// For a pid the number of its birth: the house is 1000, players follow; others are negative.
+    fn role(&self, pid: i64) -> i64 {
+        match self.born.iter().rposition(|born| i64::from(*born) == pid) {
+            Some(birth) => 1000 + birth as i64,
+            None => -pid,
+        }
+    }
+
+    /// Begins a look at the newest objects.
+    pub fn tell_look(&self) {
+        let ids = std::array::from_fn(|mechanism| {
+            let newest = self.objects[mechanism].iter().rev();
+            let mut ids = [-1; LOOKS];
+            ids.iter_mut().zip(newest).for_each(|(to, id)| *to = *id);
+            ids
+        });
+        self.mail.tell(0, Order::Look(ids));
+    }
+
+    /// What was seen.
+    pub fn looked(&self) -> Result<Shown, String> {
+        match eventually(PATIENCE, || self.mail.progress(0) == Progress::Returned) {
+            true => Ok(self.shown(self.mail.reply(0))),
+            false => Err("the house hangs".to_owned()),
+        }
+    }
+
+    fn look(&mut self) -> Result<Shown, String> {
+        self.tell_look();
+        self.looked()
+    }
+
+    fn house(&mut self, order: Order) -> Result<Shown, String> {
+        self.mail.tell(0, order);
+        self.looked()
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        // All of them are in the house's group.
+        kill(-(self.house.id() as i32), libc::SIGKILL);
+        let _ = self.house.wait();
+        for member in self.members.iter().flatten() {
+            eventually(PATIENCE, || has_ended(member));
+        }
+        self.mail.close();
+    }
+}
+
+/// What the kernel says of a process that should have gone on.
+fn tells(pid: i32) -> String {
+    ["stat", "syscall"]
+        .map(|name| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default())
+        .concat()
+}
+
+fn has_ended(member: &Member) -> bool {
+    let mut poll = libc::pollfd {
+        fd: member.ended.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one structure, and no time.
+    unsafe { libc::poll(&mut poll, 1, 0) > 0 }
+}
+
+fn kill(pid: i32, signal: i32) {
+    // SAFETY: no pointers; a process or group that we began, and whose end we wait for.
+    unsafe { libc::kill(pid, signal) };
+}
