@@ -276,21 +276,24 @@ impl Locked<'_> {
             .map(drop)
     }
 
-    /// Gives the memory of an empty queue back, unless it is little and was needed just now.
+    /// Gives the memory of an empty queue back, unless it is little and was needed just now. What the
+    /// sleepers' slots take is not to be had, and nothing to walk all slots for.
     #[inline]
     pub(super) fn trim(&mut self) {
         let h = self.h;
-        let backed = h.slots_backed.load(Relaxed) as usize * SLOT
-            + h.blocks_backed.load(Relaxed) as usize * BLOCK;
-        if backed > PAGE && h.handed.load(Relaxed) == 0 {
-            self.trim_slow(backed);
+        let sleepers = h.receivers.load(Relaxed) as usize + h.senders.load(Relaxed) as usize;
+        let idle = (h.slots_backed.load(Relaxed) as usize * SLOT
+            + h.blocks_backed.load(Relaxed) as usize * BLOCK)
+            .saturating_sub(sleepers * SLOT);
+        if idle > PAGE && h.handed.load(Relaxed) == 0 {
+            self.trim_slow(idle);
         }
     }
 
     #[cold]
-    fn trim_slow(&mut self, backed: usize) {
+    fn trim_slow(&mut self, idle: usize) {
         let h = self.h;
-        if backed <= KEEP && h.grown.load(Relaxed) >= sys::time() as u64 {
+        if idle <= KEEP && h.grown.load(Relaxed) >= sys::time() as u64 {
             return;
         }
         // Waiters keep their slots, and all below them.
