@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::rows::{self, ROWS, Row, Side};
+use crate::row::Row;
+use crate::rows::{self, ROWS};
+use crate::side::Side;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ pub enum Command {
     Demo,
     /// Measure one row.
     Row(&'static Row),
+    /// Count the instructions of the hot paths, and compare them with this table or write it anew.
+    Instructions { table: PathBuf, renew: bool },
     /// Be a worker; only the parent says so.
     Worker(Side, &'static Row),
     /// Say how we are used.
@@ -24,8 +28,8 @@ pub enum Command {
 pub struct Args {
     /// What to do.
     pub command: Command,
-    /// Where to write everything as JSON.
-    pub json: Option<PathBuf>,
+    /// The directory for the table, the figures and the plot, if they are to be kept.
+    pub out: Option<PathBuf>,
 }
 
 /// How we are used.
@@ -35,12 +39,14 @@ pub fn usage() -> String {
         .map(|row| format!("  {:18} {}\n", row.name, row.title))
         .collect();
     format!(
-        "Usage: usysv-bench [table | demo | row NAME] [--json FILE]\n\n\
-         Measures System V message queues on Linux and on usysv, in one run.\n\n  \
-         table        every row: one to two minutes (the default)\n  \
-         demo         four rows: a few seconds\n  \
-         row NAME     one row\n  \
-         --json FILE  also write every sample there\n\n\
+        "Usage: usysv-bench [table | demo | row NAME | instructions FILE [renew]] [--out DIR]\n\n\
+         Measures System V IPC on Linux and on usysv, and other channels beside them, in one run.\n\n  \
+         table              every row: some minutes (the default)\n  \
+         demo               four rows: a few seconds\n  \
+         row NAME           one row\n  \
+         instructions FILE  count the hot paths' instructions (under valgrind) and compare them\n                     \
+         with FILE; renew: write FILE\n  \
+         --out DIR          also write table.txt, results.json and ratios.svg there\n\n\
          libusysv.so is taken from $USYSV_LIB or from beside this program.\n\
          The kernel's column takes root, for an IPC namespace of its own.\n\nRows:\n{}",
         names.concat()
@@ -51,18 +57,18 @@ pub fn usage() -> String {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut words = words.into_iter();
     let mut plain = Vec::new();
-    let mut json = None;
+    let mut out = None;
     while let Some(word) = words.next() {
         match word.to_str() {
-            Some("--json") => json = Some(words.next().ok_or("--json takes a file's name")?.into()),
+            Some("--out") => out = Some(words.next().ok_or("--out takes a directory")?.into()),
             Some("-h" | "--help") => {
                 return Ok(Args {
                     command: Command::Help,
-                    json: None,
+                    out: None,
                 });
             }
-            Some(text) => match text.strip_prefix("--json=") {
-                Some(path) => json = Some(path.into()),
+            Some(text) => match text.strip_prefix("--out=") {
+                Some(path) => out = Some(path.into()),
                 None => plain.push(text.to_owned()),
             },
             None => return Err(format!("what is {word:?}?")),
@@ -75,13 +81,22 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, String> 
         ["demo"] => Command::Demo,
         ["row", name] => Command::Row(row(name)?),
         ["row"] => return Err("row takes a row's name".into()),
+        ["instructions", table] => Command::Instructions {
+            table: table.into(),
+            renew: false,
+        },
+        ["instructions", table, "renew"] => Command::Instructions {
+            table: table.into(),
+            renew: true,
+        },
+        ["instructions"] => return Err("instructions takes a table's name".into()),
         ["worker", side, name] => Command::Worker(
             Side::named(side).ok_or(format!("there is no side {side:?}"))?,
             row(name)?,
         ),
         _ => return Err(format!("what is \"{}\"?", plain.join(" "))),
     };
-    Ok(Args { command, json })
+    Ok(Args { command, out })
 }
 
 #[cfg(test)]
@@ -96,17 +111,17 @@ mod tests {
     fn the_table_is_the_default() {
         assert!(matches!(parsed("").unwrap().command, Command::Table));
         assert!(matches!(
-            parsed("--json x demo").unwrap().command,
+            parsed("--out x demo").unwrap().command,
             Command::Demo
         ));
     }
 
     #[test]
-    fn json_takes_a_file_either_way() {
-        for line in ["--json out.json", "table --json=out.json"] {
-            assert_eq!(parsed(line).unwrap().json, Some("out.json".into()));
+    fn out_takes_a_directory_either_way() {
+        for line in ["--out here", "table --out=here"] {
+            assert_eq!(parsed(line).unwrap().out, Some("here".into()));
         }
-        assert!(parsed("table --json").is_err());
+        assert!(parsed("table --out").is_err());
     }
 
     #[test]
@@ -114,6 +129,8 @@ mod tests {
         for line in [
             "tabel",
             "row",
+            "instructions",
+            "instructions table again",
             "row nosuch",
             "table demo",
             "--fast",

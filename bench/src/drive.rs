@@ -3,16 +3,14 @@
 //! Turns are short, so that whatever the machine does meanwhile, heat or foreign load, meets
 //! every side alike. Samples that a worker calls disturbed are redone, up to as many again.
 
-use crate::machine::Load;
-use crate::place::{Namespace, Scratch};
-use crate::rows::{Row, Side, Unit};
+use crate::handle::Worker;
+use crate::machine::{Awake, Load};
+use crate::place::Scratch;
+use crate::row::{Row, Unit};
+use crate::side::Side;
 use crate::stats::{Series, Summary};
-use crate::{sys, worker};
-use std::io::{BufRead, BufReader, Write};
+use crate::sys;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Why a column has no figure.
@@ -47,6 +45,8 @@ pub struct Plan {
     pub sample_time: Duration,
     /// When a round stops asking for more samples than it has.
     pub round_time: Duration,
+    /// Whether others than the kernel and usysv are measured as well.
+    pub others: bool,
 }
 
 /// Where the workers run, and which sides there are at all.
@@ -78,11 +78,33 @@ impl Outcome {
         column.as_ref().ok()?.summary()
     }
 
+    /// What one in a hundred operations of one side takes longer than, if it was measured.
+    pub fn p99(&self, side: Side) -> Option<f64> {
+        let (_, column) = self.columns.iter().find(|(of, _)| *of == side)?;
+        column.as_ref().ok()?.p99()
+    }
+
+    /// The others' medians.
+    pub fn others(&self) -> impl Iterator<Item = (Side, f64)> {
+        let others = self.row.others.iter();
+        others.filter_map(|side| Some((*side, self.summary(*side)?.median)))
+    }
+
+    /// The fastest of the others that reach another process.
+    pub fn best_other(&self) -> Option<(Side, f64)> {
+        let rivals = self.others().filter(|(side, _)| *side != Side::Crossbeam);
+        rivals.min_by(|(_, one), (_, other)| one.total_cmp(other))
+    }
+
     /// How many times faster (or smaller) usysv is than the row's base.
     pub fn ratio(&self) -> Option<f64> {
-        let base = self.summary(self.row.base?)?.median;
+        self.times(self.summary(self.row.base?)?.median)
+    }
+
+    /// How many times faster usysv is than a figure.
+    pub fn times(&self, base: f64) -> Option<f64> {
         let usysv = self.summary(Side::Usysv)?.median;
-        (usysv > 0.0).then(|| base / usysv)
+        (usysv > 0.0 && base > 0.0).then(|| base / usysv)
     }
 }
 
@@ -110,11 +132,16 @@ pub fn measure(row: &'static Row, plan: &Plan, setting: &Setting) -> Outcome {
     let load = Load::now();
     let (rounds, samples) = match row.single_shots {
         Some(samples) => (1, samples),
-        None => (plan.rounds, plan.samples),
+        None => (row.rounds.unwrap_or(plan.rounds), plan.samples),
     };
+    let awake = row.awake.then(Awake::ask).transpose();
+    let ready = awake
+        .as_ref()
+        .map_err(|error| Stop::Skipped(error.to_string()));
     let mut columns: Vec<_> = row
         .sides()
-        .map(|side| (side, Ok(Series::default())))
+        .filter(|side| plan.others || !row.others.contains(side))
+        .map(|side| (side, ready.clone().map(|_| Series::default())))
         .collect();
     for _ in 0..rounds {
         if !sys::interrupted() {
@@ -144,7 +171,7 @@ fn round(
     let mut lanes = Vec::new();
     for (side, column) in columns {
         let opened = match column {
-            Ok(series) => Lane::open(*side, row, plan, setting, series.operations),
+            Ok(_) => Lane::open(*side, row, plan, setting),
             Err(_) => continue,
         };
         match opened {
@@ -168,22 +195,20 @@ fn round(
             break;
         }
     }
+    for (mut lane, column) in lanes {
+        if let Err(why) = lane.each(column) {
+            *column = Err(Stop::Failed(why));
+        }
+    }
 }
 
 impl Lane {
-    /// Starts a worker and warms it up; `operations` is 0 if nobody knows yet how many fill a sample.
-    fn open(
-        side: Side,
-        row: &Row,
-        plan: &Plan,
-        setting: &Setting,
-        operations: u64,
-    ) -> Result<Lane, Stop> {
+    /// Starts a worker, finds out how many operations fill a sample, and warms it up by that.
+    fn open(side: Side, row: &Row, plan: &Plan, setting: &Setting) -> Result<Lane, Stop> {
         let mut worker = Worker::start(side, row, setting)?;
-        let operations = match (row.single_shots, operations) {
-            (Some(_), _) => Ok(1),
-            (None, 0) => calibrate(&mut worker, plan.sample_time),
-            (None, known) => worker.sample(known).map(|_warm_up| known),
+        let operations = match row.single_shots {
+            Some(_) => Ok(1),
+            None => calibrate(&mut worker, plan.sample_time),
         };
         Ok(Lane {
             worker,
@@ -203,135 +228,30 @@ impl Lane {
         }
         Ok(())
     }
+
+    /// Times single operations, about as many as fill a sample.
+    fn each(&mut self, column: &mut Result<Series, Stop>) -> Result<(), String> {
+        let p99 = self.worker.p99(self.operations.clamp(20, 20_000))?;
+        if let Ok(series) = column {
+            series.p99s.extend(p99);
+        }
+        Ok(())
+    }
 }
 
-/// How many operations fill a sample; what it takes to find out is also the warm-up.
+/// How many operations fill a sample; what it takes to find out is also the warm-up. A slow sample is
+/// taken again: found in a bad moment, the number would make all samples too short to mean anything.
 fn calibrate(worker: &mut Worker, sample_time: Duration) -> Result<u64, String> {
     let wanted = sample_time.as_nanos() as f64;
     let mut operations = 1u64;
     loop {
-        let took = worker.sample(operations)?.total.max(1) as f64;
-        if took > wanted / 2.0 || operations > 1 << 40 {
-            return Ok(((operations as f64 * wanted / took) as u64).max(1));
+        let mut took = worker.sample(operations)?.total.max(1);
+        if took as f64 > wanted / 2.0 {
+            took = took.min(worker.sample(operations)?.total.max(1));
+        }
+        if took as f64 > wanted / 2.0 || operations > 1 << 40 {
+            return Ok(((operations as f64 * wanted / took as f64) as u64).max(1));
         }
         operations *= 4;
-    }
-}
-
-/// How long a worker may be silent: a stuck one must not stop the run.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Worker {
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: Receiver<String>,
-    _namespace: Option<Namespace>,
-}
-
-impl Worker {
-    fn start(side: Side, row: &Row, setting: &Setting) -> Result<Worker, Stop> {
-        let failed = |error: std::io::Error| Stop::Failed(error.to_string());
-        let absent = |stop: &Stop| Stop::Absent(stop.why().into());
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut command = Command::new(program);
-        command.args(["worker", side.name(), row.name]);
-        command.env_remove("LD_PRELOAD").env_remove("USYSV_NS");
-        let mut namespace = None;
-        match side {
-            Side::Plain => {}
-            Side::Kernel => setting.kernel.as_ref().map_err(absent).map(drop)?,
-            Side::Usysv => {
-                let library = setting.library.as_ref().map_err(absent)?;
-                let fresh = setting.scratch.namespace().map_err(failed)?;
-                command
-                    .env("LD_PRELOAD", library)
-                    .env("USYSV_NS", fresh.path());
-                command.envs(row.env.iter().copied());
-                namespace = Some(fresh);
-            }
-        }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        let orders = child.stdin.take();
-        let output = child.stdout.take();
-        let (sender, answers) = channel();
-        thread::spawn(move || {
-            for line in output
-                .into_iter()
-                .flat_map(|output| BufReader::new(output).lines())
-            {
-                // Either end gone is how a worker's story normally ends.
-                let Ok(line) = line else { return };
-                let Ok(()) = sender.send(line) else { return };
-            }
-        });
-        let mut worker = Worker {
-            child,
-            orders,
-            answers,
-            _namespace: namespace,
-        };
-        let greeting = worker.answer().map_err(Stop::Failed)?;
-        match greeting.split_once(' ').unwrap_or((&greeting, "")) {
-            ("ready", _) => Ok(worker),
-            ("skip", why) => Err(Stop::Skipped(why.into())),
-            ("fail", why) => Err(Stop::Failed(why.into())),
-            _ => Err(Stop::Failed(format!("the worker said {greeting:?}"))),
-        }
-    }
-
-    fn sample(&mut self, operations: u64) -> Result<crate::cases::Sample, String> {
-        if let Some(orders) = &mut self.orders {
-            writeln!(orders, "{operations}")
-                .map_err(|error| format!("the worker is gone: {error}"))?;
-        }
-        worker::parse_sample(&self.answer()?)
-    }
-
-    fn answer(&mut self) -> Result<String, String> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline && !sys::interrupted() {
-            match self.answers.recv_timeout(Duration::from_millis(100)) {
-                Ok(line) => return Ok(line),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(match self.child.wait() {
-                        Ok(status) => format!("the worker ended: {status}"),
-                        Err(error) => format!("the worker is lost: {error}"),
-                    });
-                }
-            }
-        }
-        match sys::interrupted() {
-            true => Err("interrupted".into()),
-            false => Err(format!(
-                "the worker is stuck: no answer in {} s",
-                PATIENCE.as_secs()
-            )),
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.orders = None;
-        let grace = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < grace {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(1)),
-                Ok(Some(_)) => return,
-                Err(_) => break,
-            }
-        }
-        let ended = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = ended {
-            eprintln!(
-                "usysv-bench: cannot end worker {}: {error}",
-                self.child.id()
-            );
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! Everything that a run measured, as JSON, for machines and for later questions.
+//! What a run measured, summarised as JSON, for machines and for later questions.
 
 use crate::drive::{Outcome, Plan};
 use crate::machine::Machine;
 use crate::report::{self, Verdict};
+use crate::row::Unit;
 use crate::stats::Series;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -99,8 +100,8 @@ fn row(outcome: &Outcome, earlier: &[Outcome]) -> Json {
         Verdict::Unknown => "unknown",
     });
     let unit = match outcome.row.unit {
-        crate::rows::Unit::Bytes => "B",
-        crate::rows::Unit::Time | crate::rows::Unit::Rate => "ns",
+        Unit::Bytes => "B",
+        Unit::Time | Unit::Rate => "ns",
     };
     let columns = outcome.columns.iter().map(|(side, column)| {
         let column = match column {
@@ -113,6 +114,10 @@ fn row(outcome: &Outcome, earlier: &[Outcome]) -> Json {
         ("name", Json::string(outcome.row.name)),
         ("title", Json::string(outcome.row.title)),
         ("unit", Json::string(unit)),
+        (
+            "limit",
+            Json::or_null(report::limit(outcome, earlier), Json::number),
+        ),
         ("ratio", Json::or_null(outcome.ratio(), Json::number)),
         ("target", Json::or_null(verdict, Json::string)),
         ("noisy", Json(outcome.noisy.to_string())),
@@ -128,20 +133,17 @@ fn measured(series: &Series) -> Json {
         ("median", statistic(summary.map(|it| it.median))),
         ("p10", statistic(summary.map(|it| it.p10))),
         ("p90", statistic(summary.map(|it| it.p90))),
-        ("operations", Json::number(series.operations as f64)),
+        ("p99_of_single_operations", statistic(series.p99())),
         (
-            "samples",
-            Json::list(series.samples.iter().map(|(value, _)| Json::number(*value))),
+            "p99_per_round",
+            Json::list(series.p99s.iter().copied().map(Json::number)),
         ),
         (
-            "clean",
-            Json::list(
-                series
-                    .samples
-                    .iter()
-                    .map(|(_, clean)| Json(clean.to_string())),
-            ),
+            "operations_per_sample",
+            Json::number(series.operations as f64),
         ),
+        ("samples", Json::number(series.samples.len() as f64)),
+        ("clean_samples", Json::number(series.clean() as f64)),
     ])
 }
 

@@ -1,8 +1,8 @@
 //! What the measurements were taken on, and how busy others kept it meanwhile.
 
 use crate::sys;
-use std::fs;
-use std::io::{Error, ErrorKind, Result};
+use std::fs::{self, File};
+use std::io::{Error, ErrorKind, Result, Write};
 use std::time::Instant;
 
 /// The machine, as a report names it.
@@ -30,6 +30,36 @@ impl Machine {
             cpus: sys::allowed_cpus().map_or(1, |cpus| cpus.len()),
             kernel: kernel.trim().into(),
         }
+    }
+}
+
+/// Keeps the CPUs out of their idle states for as long as it is open: a virtual machine that goes
+/// idle is left and entered again at every sleep, which measures the hypervisor.
+pub struct Awake {
+    _request: File,
+}
+
+impl Awake {
+    /// Asks for a latency of 0.
+    pub fn ask() -> Result<Awake> {
+        const DEVICE: &str = "/dev/cpu_dma_latency";
+        const DRIVER: &str = "/sys/devices/system/cpu/cpuidle/current_driver";
+        // Without a driver the kernel halts at once, whatever is asked.
+        let driver = fs::read_to_string(DRIVER).unwrap_or_default();
+        if matches!(driver.trim(), "" | "none") {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "there is no cpuidle driver",
+            ));
+        }
+        let asked = File::options()
+            .write(true)
+            .open(DEVICE)
+            .and_then(|mut request| {
+                request.write_all(&0i32.to_ne_bytes())?;
+                Ok(Awake { _request: request })
+            });
+        asked.map_err(|error| Error::new(error.kind(), format!("{DEVICE}: {error}")))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::drive::{Outcome, Plan, Setting, Stop};
 use crate::machine::Machine;
-use crate::rows::{Row, Side, Target, Unit};
+use crate::row::{Row, Target, Unit};
+use crate::side::Side;
 use crate::stats::Summary;
 use std::fmt::Write as _;
 use std::io::{Result, Write};
@@ -58,7 +59,7 @@ pub fn head(out: &mut dyn Write, machine: &Machine, plan: &Plan, setting: &Setti
     writeln!(
         out,
         "The sides take turns: {} times fresh processes, each {} samples of {} ms; \
-         median [p10..p90], ~ marks noise.",
+         median [p10..p90], ~ marks noise. p99 is of single operations, a look at the clock included.",
         plan.rounds,
         plan.samples,
         plan.sample_time.as_millis(),
@@ -84,8 +85,11 @@ pub struct Table {
 }
 
 const FIGURE: usize = 22;
+const P99: usize = 8;
 const RATIO: usize = 13;
-const TARGET: usize = 23;
+const OTHER: usize = 22;
+const LIMIT: usize = 8;
+const TARGET: usize = 15;
 
 impl Table {
     /// A table for these rows.
@@ -96,10 +100,22 @@ impl Table {
         }
     }
 
-    fn line(&self, out: &mut dyn Write, cells: [&str; 5], end: &str) -> Result<()> {
-        let [title, base, usysv, ratio, target] = cells;
+    fn line(&self, out: &mut dyn Write, cells: [&str; 10]) -> Result<()> {
+        let [
+            title,
+            usysv,
+            p99,
+            base,
+            base_p99,
+            ratio,
+            other,
+            limit,
+            target,
+            ok,
+        ] = cells;
         let line = format!(
-            "{title:width$}  {base:FIGURE$} {usysv:FIGURE$} {ratio:RATIO$} {target:TARGET$} {end}",
+            "{title:width$}  {usysv:FIGURE$} {p99:P99$} {base:FIGURE$} {base_p99:P99$} \
+             {ratio:RATIO$} {other:OTHER$} {limit:LIMIT$} {target:TARGET$} {ok}",
             width = self.title_width,
         );
         writeln!(out, "{}", line.trim_end())?;
@@ -109,64 +125,111 @@ impl Table {
     /// Writes the column heads.
     pub fn heads(&self, out: &mut dyn Write) -> Result<()> {
         writeln!(out)?;
-        self.line(out, ["", "kernel", "usysv", "", "target"], "")
+        let heads = [
+            "",
+            "usysv",
+            "p99",
+            "kernel",
+            "p99",
+            "ratio",
+            "best other",
+            "limit",
+            "target",
+            "",
+        ];
+        self.line(out, heads)
     }
 
     /// Writes a measured row, given the ones before it; reasons that the head gave are not repeated.
     pub fn row(&self, out: &mut dyn Write, outcome: &Outcome, earlier: &[Outcome]) -> Result<()> {
         let row = outcome.row;
         let figure = |side| {
-            outcome
-                .summary(side)
-                .map_or("-".into(), |it| figure(it, row.unit))
+            let summary = outcome.summary(side);
+            summary.map_or("-".into(), |it| figure(it, row.unit))
         };
-        let base = row.base.map_or("-".into(), figure);
+        let p99 = |side| {
+            let ns = outcome.p99(side);
+            ns.map_or(String::new(), |ns| value_in(ns, Unit::Time))
+        };
         let verdict = match verdict(outcome, earlier) {
             None => "",
             Some(Verdict::Met) => "ok",
             Some(Verdict::Missed) => "MISSED",
             Some(Verdict::Unknown) => "?",
         };
-        let target = row
-            .target
-            .map_or(String::new(), |target| asked(target, row.unit));
-        let target = format!("{target} {verdict}");
-        let ratio = ratio(outcome);
+        let target = row.target.map_or(String::new(), |it| asked(it, row.unit));
+        let other = outcome.best_other().map_or(String::new(), |(side, value)| {
+            format!("{} {}", side.name(), value_in(value, row.unit))
+        });
+        let limit = limit(outcome, earlier).map_or(String::new(), |it| value_in(it, Unit::Time));
         let noise = if outcome.noisy { "~" } else { "" };
+        let ok = format!("{verdict} {noise}");
         let cells = [
             row.title,
-            &base,
             &figure(Side::Usysv),
-            &ratio,
-            target.trim(),
+            &p99(Side::Usysv),
+            &row.base.map_or("-".into(), figure),
+            &row.base.map_or(String::new(), p99),
+            &ratio(outcome),
+            &other,
+            &limit,
+            &target,
+            ok.trim(),
         ];
-        self.line(out, cells, noise)?;
-        for (side, column) in &outcome.columns {
-            if let Err(stop @ (Stop::Skipped(_) | Stop::Failed(_))) = column {
-                writeln!(out, "  {}: {}", side.name(), stop.why())?;
-            }
+        self.line(out, cells)?;
+        let mut others: Vec<_> = outcome.others().collect();
+        if others.len() > 1 {
+            others.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+            let all = others.iter();
+            let all = all.map(|(side, it)| format!("{} {}", side.name(), value_in(*it, row.unit)));
+            writeln!(out, "    {}", all.collect::<Vec<_>>().join(", "))?;
+        }
+        for (why, sides) in reasons(outcome) {
+            writeln!(out, "  {}: {why}", sides.join(", "))?;
         }
         Ok(())
     }
+}
 
-    /// Writes the rows that give context, on one line.
-    pub fn limits(&self, out: &mut dyn Write, limits: &[Outcome]) -> Result<()> {
-        let mut line = String::new();
-        for outcome in limits {
-            let separator = if line.is_empty() { "For scale: " } else { "; " };
-            let value = outcome
-                .columns
-                .first()
-                .and_then(|(side, _)| outcome.summary(*side));
-            let value = value.map_or("-".into(), |it| value_in(it.median, outcome.row.unit));
-            let noise = if outcome.noisy { " ~" } else { "" };
-            let _infallible = write!(line, "{separator}{} {value}{noise}", outcome.row.title);
+/// Why columns are missing, and which, unless the head said so.
+fn reasons(outcome: &Outcome) -> Vec<(&str, Vec<&'static str>)> {
+    let mut reasons: Vec<(&str, Vec<_>)> = Vec::new();
+    for (side, column) in &outcome.columns {
+        let Err(stop @ (Stop::Skipped(_) | Stop::Failed(_))) = column else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(why, _)| *why == stop.why()) {
+            Some((_, sides)) => sides.push(side.name()),
+            None => reasons.push((stop.why(), vec![side.name()])),
         }
-        if line.is_empty() {
-            Ok(())
-        } else {
-            writeln!(out, "\n{line}.")
-        }
+    }
+    reasons
+}
+
+/// The figure of the row's limit, which was measured before it.
+pub fn limit(outcome: &Outcome, earlier: &[Outcome]) -> Option<f64> {
+    let name = outcome.row.limit?;
+    let limit = earlier.iter().find(|outcome| outcome.row.name == name)?;
+    Some(limit.summary(Side::Plain)?.median)
+}
+
+/// Writes the rows that give context, one after the other.
+pub fn limits(out: &mut dyn Write, limits: &[Outcome]) -> Result<()> {
+    let mut line = String::new();
+    for outcome in limits {
+        let separator = if line.is_empty() { "For scale: " } else { "; " };
+        let value = match &outcome.columns[..] {
+            [(_, Err(stop)), ..] => format!("- ({})", stop.why()),
+            _ => outcome
+                .summary(Side::Plain)
+                .map_or("-".into(), |it| value_in(it.median, outcome.row.unit)),
+        };
+        let noise = if outcome.noisy { " ~" } else { "" };
+        let _infallible = write!(line, "{separator}{} {value}{noise}", outcome.row.title);
+    }
+    match line.is_empty() {
+        true => Ok(()),
+        false => writeln!(out, "{line}."),
     }
 }
 
@@ -262,6 +325,7 @@ mod tests {
         Ok(Series {
             operations: 1,
             samples: vec![(value, true)],
+            p99s: vec![],
         })
     }
 
@@ -281,7 +345,12 @@ mod tests {
 
     #[test]
     fn figures_share_the_medians_unit() {
-        let spread = |median, p10, p90| Summary { median, p10, p90 };
+        let spread = |median, p10, p90| Summary {
+            median,
+            p10,
+            p90,
+            p99: p90,
+        };
         assert_eq!(
             figure(spread(426.0, 420.4, 1440.0), Unit::Time),
             "426 ns [420..1440]"
@@ -327,6 +396,23 @@ mod tests {
         let behind = |usysv| verdict(&outcome("typed-100k", 1.9e6, usysv), &base);
         assert_eq!(behind(100.0), Some(Verdict::Met));
         assert_eq!(behind(101.0), Some(Verdict::Missed));
+    }
+
+    #[test]
+    fn the_best_other_is_the_fastest() {
+        let mut outcome = outcome("sem-pair", 600.0, 60.0);
+        assert_eq!(outcome.best_other(), Some((Side::PosixSem, 600.0)));
+        outcome.columns.pop();
+        assert_eq!(outcome.best_other(), None);
+        let mut pair = self::outcome("pair-64", 600.0, 60.0);
+        for (side, column) in &mut pair.columns {
+            *column = match side {
+                Side::Crossbeam => series(20.0),
+                Side::Boost => series(40.0),
+                _ => series(600.0),
+            };
+        }
+        assert_eq!(pair.best_other(), Some((Side::Boost, 40.0)));
     }
 
     #[test]

@@ -1,23 +1,53 @@
 //! Semaphores: what a worker does for their rows.
 
-use crate::cases::{Case, Partnered, during, repeat, two_cpus, wrong};
-use crate::machine;
+use crate::case::{Case, Partnered, cpus, during, impossible, repeat, wrong};
 use crate::peer::Peer;
-use crate::rows::Watch;
+use crate::posix;
+use crate::row::{Place, Watch};
+use crate::side::Side;
+use crate::sleepers::Sleepers;
 use crate::sys::{self, sem_op};
 use std::io::Result;
+use std::rc::Rc;
 use std::time::Duration;
+
+/// Semaphores that processes share, one operation at a time.
+trait Semaphores: 'static {
+    /// Adds `by`, which is 1 or -1, and waits until that can be done.
+    fn change(&self, num: u16, by: i16) -> Result<()>;
+}
+
+impl Semaphores for Set {
+    #[inline]
+    fn change(&self, num: u16, by: i16) -> Result<()> {
+        Set::change(self, num, by)
+    }
+}
+
+impl Semaphores for posix::Semaphores {
+    #[inline]
+    fn change(&self, num: u16, by: i16) -> Result<()> {
+        posix::Semaphores::change(self, num, by)
+    }
+}
 
 /// A set that is removed when it goes out of scope.
 pub struct Set(i32);
 
 impl Set {
-    fn of(values: &[u16]) -> Result<Set> {
+    /// A set with these values.
+    pub fn of(values: &[u16]) -> Result<Set> {
         let set = Set(sys::semget(values.len()).map_err(during("semget"))?);
         for (num, value) in values.iter().enumerate() {
             sys::set_value(set.0, num, *value).map_err(during("SETVAL"))?;
         }
         Ok(set)
+    }
+
+    /// `semop` of one operation.
+    #[inline]
+    pub fn change(&self, num: u16, by: i16) -> Result<()> {
+        sys::semop(self.0, &[sem_op(num, by, false)])
     }
 }
 
@@ -35,7 +65,17 @@ pub fn create_remove(watch: Watch) -> Box<dyn Case> {
 }
 
 /// One process takes one of each of `len` semaphores by one call, and gives them back by another.
-pub fn pair(watch: Watch, len: u16, undo: bool) -> Result<Box<dyn Case>> {
+pub fn pair(side: Side, watch: Watch, len: u16, undo: bool) -> Result<Box<dyn Case>> {
+    if side == Side::PosixSem {
+        let semaphores = posix::Semaphores::of(&[1])?;
+        return match (len, undo) {
+            (1, false) => Ok(repeat(watch, move || {
+                semaphores.change(0, -1)?;
+                semaphores.change(0, 1)
+            })),
+            _ => Err(impossible("POSIX has no arrays and no undo")),
+        };
+    }
     let set = Set::of(&vec![1; len.into()])?;
     let take: Vec<_> = (0..len).map(|num| sem_op(num, -1, undo)).collect();
     let give: Vec<_> = (0..len).map(|num| sem_op(num, 1, undo)).collect();
@@ -48,81 +88,90 @@ pub fn pair(watch: Watch, len: u16, undo: bool) -> Result<Box<dyn Case>> {
 
 /// The same with one semaphore, while others sleep that it never satisfies: half of them on another
 /// semaphore, half on the same one for more than there is.
-pub fn past_sleepers(watch: Watch, sleepers: usize) -> Result<Box<dyn Case>> {
+pub fn past_sleepers(watch: Watch, count: usize) -> Result<Box<dyn Case>> {
     let set = Set::of(&[1, 0])?;
-    for index in 0..sleepers {
-        let op = match index % 2 {
-            0 => sem_op(0, -2, false),
-            _ => sem_op(1, -1, false),
-        };
-        if let sys::Fork::Child = sys::fork()? {
-            let slept = sys::die_with_parent().and_then(|()| sys::semop(set.0, &[op]));
-            sys::exit_now(i32::from(slept.is_err()));
-        }
-    }
+    let sleepers = Sleepers::start(count, |index| match index % 2 {
+        0 => sys::semop(set.0, &[sem_op(0, -2, false)]),
+        _ => set.change(1, -1),
+    })?;
     for _ in 0..1000 {
-        if sys::waiting(set.0, 0)? + sys::waiting(set.0, 1)? == sleepers {
+        if sys::waiting(set.0, 0)? + sys::waiting(set.0, 1)? == count {
             return Ok(repeat(watch, move || {
-                let set = &set;
-                sys::semop(set.0, &[sem_op(0, -1, false)])?;
-                sys::semop(set.0, &[sem_op(0, 1, false)])
+                let _kept = &sleepers;
+                set.change(0, -1)?;
+                set.change(0, 1)
             }));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Err(wrong(format!("{sleepers} processes do not all sleep")))
+    Err(wrong(format!("{count} processes do not all sleep")))
 }
 
 /// So many processes, on the CPUs in turn, share a semaphore as a mutex; an operation is one pair of
 /// one of them.
-pub fn mutex(watch: Watch, processes: u64) -> Result<Box<dyn Case>> {
-    let (here, there) = two_cpus()?;
-    let set = Set::of(&[1])?;
-    let id = set.0;
-    let work = move |operations: u64| {
-        for _ in 0..operations / processes {
-            sys::semop(id, &[sem_op(0, -1, false)])?;
-            sys::semop(id, &[sem_op(0, 1, false)])?;
+pub fn mutex(side: Side, watch: Watch, processes: u64) -> Result<Box<dyn Case>> {
+    match side {
+        Side::PosixSem => mutex_of(posix::Semaphores::of(&[1])?, watch, processes),
+        _ => mutex_of(Set::of(&[1])?, watch, processes),
+    }
+}
+
+fn mutex_of<S: Semaphores>(set: S, watch: Watch, processes: u64) -> Result<Box<dyn Case>> {
+    let (here, there) = cpus(Place::TwoCpus)?;
+    let set = Rc::new(set);
+    let pairs = |set: Rc<S>| {
+        move |operations: u64| {
+            for _ in 0..operations {
+                set.change(0, -1)?;
+                set.change(0, 1)?;
+            }
+            Ok(())
         }
-        Ok(())
     };
     let peers = (1..processes)
-        .map(|n| Peer::start(if n % 2 == 0 { here } else { there }, work))
+        .map(|n| Peer::start(if n % 2 == 0 { here } else { there }, pairs(set.clone())))
         .collect::<Result<Vec<_>>>()?;
     sys::pin(here)?;
     Ok(Box::new(Partnered {
         watch,
-        work,
+        share: processes,
+        work: pairs(set.clone()),
         peers,
         _kept: set,
     }))
 }
 
 /// Two processes wake each other in turn; an operation is one round trip.
-pub fn ping_pong(watch: Watch, one_cpu: bool) -> Result<Box<dyn Case>> {
-    let (here, there) = match one_cpu {
-        true => machine::first_cpu().map(|cpu| (cpu, cpu))?,
-        false => two_cpus()?,
-    };
-    let set = Set::of(&[0, 0])?;
-    let id = set.0;
+pub fn ping_pong(side: Side, watch: Watch, place: Place) -> Result<Box<dyn Case>> {
+    match side {
+        Side::PosixSem => ping_pong_of(posix::Semaphores::of(&[0, 0])?, watch, place),
+        _ => ping_pong_of(Set::of(&[0, 0])?, watch, place),
+    }
+}
+
+fn ping_pong_of<S: Semaphores>(set: S, watch: Watch, place: Place) -> Result<Box<dyn Case>> {
+    let (here, there) = cpus(place)?;
+    let set = Rc::new(set);
+    let theirs = set.clone();
     let peer = Peer::start(there, move |operations| {
         for _ in 0..operations {
-            sys::semop(id, &[sem_op(0, -1, false)])?;
-            sys::semop(id, &[sem_op(1, 1, false)])?;
+            theirs.change(0, -1)?;
+            theirs.change(1, 1)?;
         }
         Ok(())
     })?;
     sys::pin(here)?;
+    let ours = set.clone();
     let work = move |operations| {
         for _ in 0..operations {
-            sys::semop(id, &[sem_op(0, 1, false)])?;
-            sys::semop(id, &[sem_op(1, -1, false)])?;
+            ours.change(0, 1)?;
+            ours.change(1, -1)?;
         }
         Ok(())
     };
     Ok(Box::new(Partnered {
         watch,
+        share: 1,
         work,
         peers: vec![peer],
         _kept: set,

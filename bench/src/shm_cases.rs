@@ -1,21 +1,23 @@
 //! Shared memory: what a worker does for its rows.
 
-use crate::cases::{Case, during, repeat, wrong};
-use crate::rows::Watch;
+use crate::case::{Case, during, repeat, wrong};
+use crate::row::Watch;
+use crate::sleepers::Sleepers;
 use crate::sys::{self, Attached};
 use std::io::Result;
 use std::time::Duration;
 
 /// A segment that is removed when it goes out of scope.
-struct Segment(i32);
+pub struct Segment(i32);
 
 impl Segment {
-    fn of(size: usize) -> Result<Segment> {
+    /// A new one of so many bytes.
+    pub fn of(size: usize) -> Result<Segment> {
         sys::shmget(size).map(Segment).map_err(during("shmget"))
     }
 
     /// The segment's id. A closure must ask here, or it captures a copy and leaves the segment.
-    fn id(&self) -> i32 {
+    pub fn id(&self) -> i32 {
         self.0
     }
 }
@@ -53,24 +55,18 @@ pub fn fill(watch: Watch) -> Result<Box<dyn Case>> {
 /// `IPC_STAT` of a segment that so many other processes have attached.
 pub fn stat(watch: Watch, attachers: usize) -> Result<Box<dyn Case>> {
     let segment = Segment::of(4096)?;
-    for _ in 0..attachers {
-        if let sys::Fork::Child = sys::fork()? {
-            let attached = sys::die_with_parent().and_then(|()| Attached::to(segment.id(), 4096));
-            let kept = attached.is_ok();
-            loop {
-                if !kept {
-                    sys::exit_now(1);
-                }
-                std::thread::sleep(Duration::from_secs(3600));
-            }
-        }
-    }
+    let sleepers = Sleepers::start(attachers, |_| {
+        let _kept = Attached::to(segment.id(), 4096)?;
+        std::thread::sleep(Duration::MAX);
+        Ok(())
+    })?;
     for _ in 0..1000 {
         if sys::attachers(segment.id())? == attachers {
             return Ok(repeat(watch, move || {
+                let _kept = &sleepers;
                 match sys::attachers(segment.id())? == attachers {
                     true => Ok(()),
-                    false => Err(wrong("an attacher is gone".into())),
+                    false => Err(wrong("an attacher is gone")),
                 }
             }));
         }

@@ -1,11 +1,11 @@
-//! Every system and C library call that safe Rust has no word for; the only `unsafe` of this crate.
+//! Every system and C library call that safe Rust has no word for; the `unsafe` of this crate is here,
+//! in [`posix`](crate::posix) and in [`plugin`](crate::plugin).
 //!
 //! The `msg*` wrappers call the C library's functions by name, exactly as an unmodified C program
 //! does: who answers them, Linux or a preloaded `libusysv.so`, is what the benchmark compares.
 //! [`read_past_preload`] is the one deliberate exception.
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::io::{Error, Result};
 use std::mem::MaybeUninit;
@@ -29,6 +29,18 @@ impl Message {
             mtype,
             text: [0; TEXT],
         }
+    }
+
+    /// The first `len` bytes of the text.
+    #[inline]
+    pub fn bytes(&self, len: usize) -> &[u8] {
+        &self.text[..len]
+    }
+
+    /// The same, to be written.
+    #[inline]
+    pub fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        &mut self.text[..len]
     }
 }
 
@@ -292,7 +304,8 @@ pub fn reap(pid: i32) {
     {}
 }
 
-fn clock_ns(clock: libc::clockid_t) -> u64 {
+/// A clock's reading.
+pub fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -346,49 +359,6 @@ pub fn ticks_per_second() -> u64 {
 pub fn null_syscall() -> i32 {
     // SAFETY: getppid takes nothing and cannot fail.
     unsafe { libc::getppid() }
-}
-
-/// A process-shared robust pthread mutex: what a straightforward user-space queue would lock with.
-pub struct RobustMutex(Box<UnsafeCell<libc::pthread_mutex_t>>);
-
-impl RobustMutex {
-    /// A fresh unlocked mutex.
-    pub fn new() -> RobustMutex {
-        let mutex = Box::new(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
-        let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
-        let attributes = attributes.as_mut_ptr();
-        // SAFETY: the attributes are initialised before use and destroyed once; the mutex has its
-        // final address (boxed), and nobody can reach it before this function returns.
-        let failed = unsafe {
-            libc::pthread_mutexattr_init(attributes)
-                | libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED)
-                | libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST)
-                | libc::pthread_mutex_init(mutex.get(), attributes)
-                | libc::pthread_mutexattr_destroy(attributes)
-        };
-        assert_eq!(
-            failed, 0,
-            "a robust mutex needs no resources that could run out"
-        );
-        RobustMutex(mutex)
-    }
-
-    /// One `pthread_mutex_lock` and `pthread_mutex_unlock`; false if either failed.
-    #[inline]
-    pub fn lock_and_unlock(&self) -> bool {
-        // SAFETY: `new` initialised the mutex, `drop` has not run, and the type is not `Sync`, so
-        // this thread takes and releases it with nobody else involved.
-        unsafe {
-            libc::pthread_mutex_lock(self.0.get()) | libc::pthread_mutex_unlock(self.0.get()) == 0
-        }
-    }
-}
-
-impl Drop for RobustMutex {
-    fn drop(&mut self) {
-        // SAFETY: `lock_and_unlock` always leaves the mutex unlocked, and this is its last use.
-        unsafe { libc::pthread_mutex_destroy(self.0.get()) };
-    }
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);

@@ -2,10 +2,14 @@
 //!
 //! The protocol is lines. The worker opens with `ready`, `skip WHY` or `fail WHY`; then every
 //! `OPERATIONS` on its standard input is answered by `TOTAL clean`, `TOTAL disturbed` or
-//! `fail WHY`. It ends when its input does.
+//! `fail WHY`, and every `each OPERATIONS` by `p99 NANOSECONDS` of single operations (`p99 -` if the
+//! row has none) or `fail WHY`. It ends when its input does.
 
-use crate::cases::{self, Case, Sample};
-use crate::rows::{Row, Side};
+use crate::case::{Case, Sample};
+use crate::cases;
+use crate::row::Row;
+use crate::side::Side;
+use crate::stats::Summary;
 use crate::sys::{self, Message};
 use std::io::{self, BufRead, Error, ErrorKind, Result, Write};
 
@@ -20,20 +24,44 @@ pub fn serve(side: Side, row: &Row) -> Result<()> {
     };
     say("ready")?;
     for line in io::stdin().lock().lines() {
-        let sampled = line?
-            .parse()
-            .map_err(|_| Error::new(ErrorKind::InvalidInput, "not a count"))
-            .and_then(|operations| case.sample(operations));
-        match sampled {
-            Ok(Sample { total, clean: true }) => say(&format!("{total} clean"))?,
-            Ok(Sample {
-                total,
-                clean: false,
-            }) => say(&format!("{total} disturbed"))?,
+        match answer(&line?, &mut *case) {
+            Ok(answer) => say(&answer)?,
             Err(error) => return say(&format!("fail {error}")),
         }
     }
     Ok(())
+}
+
+fn answer(order: &str, case: &mut dyn Case) -> Result<String> {
+    let (each, count) = match order.strip_prefix("each ") {
+        Some(count) => (true, count),
+        None => (false, order),
+    };
+    let operations = count
+        .parse()
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "not a count"))?;
+    if each {
+        let took: Vec<_> = case.each(operations)?.iter().map(|ns| *ns as f64).collect();
+        let p99 = Summary::of(&took).map_or("-".into(), |summary| summary.p99.to_string());
+        return Ok(format!("p99 {p99}"));
+    }
+    let Sample { total, clean } = case.sample(operations)?;
+    Ok(format!(
+        "{total} {}",
+        if clean { "clean" } else { "disturbed" }
+    ))
+}
+
+/// Reads what [`serve`] says about single operations.
+pub fn parse_p99(line: &str) -> std::result::Result<Option<f64>, String> {
+    match line.strip_prefix("p99 ") {
+        Some("-") => Ok(None),
+        Some(ns) => ns
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("the worker said {line:?}")),
+        None => Err(line.strip_prefix("fail ").unwrap_or(line).into()),
+    }
 }
 
 /// Reads what [`serve`] says about a sample.
@@ -63,15 +91,16 @@ fn say(line: &str) -> Result<()> {
 
 fn prepare(side: Side, row: &Row) -> Result<Box<dyn Case>> {
     sys::die_with_parent()?;
+    let sysv = side.is_sysv() && row.work.uses_ipc();
     match (side, sys::unshare_ipc()) {
-        (Side::Kernel, Err(error)) if row.work.uses_ipc() => {
+        (Side::Kernel, Err(error)) if sysv => {
             let why = format!("an IPC namespace of its own takes root: {error}");
             return Err(Error::new(ErrorKind::Unsupported, why));
         }
         // On the other sides it only keeps mistakes away from the machine's own queues and limits.
         _ => {}
     }
-    if row.work.uses_ipc() {
+    if sysv {
         match (side, served_by_kernel()?) {
             (Side::Usysv, true) => {
                 let why = "libusysv.so did not take over: msgget reached the kernel";
@@ -85,7 +114,7 @@ fn prepare(side: Side, row: &Row) -> Result<Box<dyn Case>> {
             _ => {}
         }
     }
-    cases::prepare(row)
+    cases::prepare(side, row)
 }
 
 /// Whether the C library's queues are Linux's: whether the kernel's own list has one that this
@@ -147,5 +176,8 @@ mod tests {
         );
         assert_eq!(parse_sample("fail no queue"), Err("no queue".into()));
         assert!(parse_sample("17").is_err());
+        assert_eq!(parse_p99("p99 120.5"), Ok(Some(120.5)));
+        assert_eq!(parse_p99("p99 -"), Ok(None));
+        assert_eq!(parse_p99("fail no queue"), Err("no queue".into()));
     }
 }
