@@ -4,7 +4,7 @@ SCRIPTS := .ci/run crates/preload/tests/run.sh examples/*.sh tests/setup.sh \
 	tests/clients/run tests/clients/unittest tests/clients/stress.bash tests/clients/*.sh
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 build: ## the library, the tool and the benchmarks, for release
 	cargo build --workspace --release
@@ -51,8 +51,21 @@ crash: ## kills at each named point, and at random under load (USYSV_CRASH_KILLS
 	USYSV_CRASH_KILLS=$${USYSV_CRASH_KILLS:-2000} \
 		cargo test --package usysv --release --test crash -- --nocapture
 
-bench: build ## usysv and the kernel side by side, in one run
-	$(TARGET)/release/usysv-bench
+# The contenders are a workspace of their own. Without them the run goes on, and says what is missing.
+CONTENDERS := $(abspath $(TARGET))/contenders
+bench: build ## usysv, the kernel and others side by side, in one run; writes docs/bench
+	@tests/setup.sh bench || echo "bench: going on with what is there" >&2
+	g++ -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/release/libusysv_bench_boost.so bench/contenders/boost.cc \
+		|| echo "bench: boost's queue cannot be built, and will be missing" >&2
+	cargo build --release --locked --manifest-path bench/contenders/Cargo.toml --target-dir $(CONTENDERS) \
+		&& cp $(CONTENDERS)/release/libusysv_bench_contenders.so $(TARGET)/release \
+		|| echo "bench: iceoryx2, ipmpsc and crossbeam cannot be built, and will be missing" >&2
+	$(TARGET)/release/usysv-bench --out docs/bench
+
+instructions: ## the hot paths' instructions, compared with bench/instructions.txt (RENEW=renew: written there)
+	@tests/setup.sh bench
+	cargo build --release --package usysv-preload --package usysv-bench
+	$(TARGET)/release/usysv-bench instructions bench/instructions.txt $(RENEW)
 
 install: build ## to PREFIX (/usr/local): the tool and the library
 	install -D -m 755 $(TARGET)/release/usysv $(DESTDIR)$(PREFIX)/bin/usysv
@@ -64,4 +77,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples fuzz crash soak test test-rust test-edge test-clients check bench install clean setup
+.PHONY: help build demo examples fuzz crash soak test test-rust test-edge test-clients check bench instructions install clean setup

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what `make test`, `make check` and `make demo` need besides Rust: Debian packages, and
 # Python's sysv_ipc and posix_ipc with their own tests under the target directory. Quick when all is
-# there already; the Python modules take about 10 s to build.
+# there already; the Python modules take about 10 s to build. `setup.sh bench` installs what
+# `make bench` and `make instructions` need, and nothing else.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -14,6 +15,9 @@ packages=(
 	apache2-bin apache2-utils curl fakeroot fio perl php-cli postgresql-15 python3 python3-dev
 	python3-venv stress-ng x11-apps xvfb
 )
+if [ "${1-}" = bench ]; then
+	packages=(g++ libboost-dev valgrind)
+fi
 missing=()
 for package in "${packages[@]}"; do
 	state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || state=
@@ -28,6 +32,10 @@ if [ ${#missing[@]} -gt 0 ]; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+fi
+
+if [ "${1-}" = bench ]; then
+	exit
 fi
 
 # Built from their sources as on any user's machine; the files' digests are pinned.
