@@ -182,8 +182,9 @@ impl<F: FnMut(u64) -> Result<()>, T> Partnered<F, T> {
 impl<F: FnMut(u64) -> Result<()>, T> Case for Partnered<F, T> {
     fn sample(&mut self, operations: u64) -> Result<Sample> {
         let own = (operations / self.share).max(1);
-        self.told(own)?;
+        // From before they are told: they may be done with much of it before this process runs again.
         let meter = Meter::start(self.watch);
+        self.told(own)?;
         (self.work)(own)?;
         let end_ns = sys::monotonic_ns();
         let partners = self.gathered()?;
