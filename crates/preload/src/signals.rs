@@ -22,6 +22,11 @@
 //! A synchronous fault (SIGSEGV and its kind, sent by the kernel) cannot wait: it runs the
 //! program's handler at once, after `hooks` had a chance to turn it into `EFAULT`.
 //!
+//! A SIGBUS in memory of the engine's ([`engine::bus`]) is repaired before anything of the program
+//! runs, and where the program wants SIG_DFL or SIG_IGN, the engine's stand-in is what the kernel is
+//! told, from the engine's first mapping on. One that is sent by `kill` while a section is open is
+//! deferred as any signal is, and a fault meanwhile kills.
+//!
 //! Not covered, and harmless unless a section is interrupted at that moment: handlers installed by
 //! raw system calls or the obsolete `sigvec`, handlers number 513 and up (installed as they are),
 //! the libc's internal signals 32 and 33. Known differences: a real-time signal that was sent to
@@ -35,11 +40,11 @@ use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use engine::sys;
 use engine::tls::{self, Block};
+use engine::{bus, sys};
 use libc::{
-    SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_ERR, SIG_IGN, sighandler_t,
-    siginfo_t, ucontext_t,
+    SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_ERR, SIG_IGN,
+    sighandler_t, siginfo_t, ucontext_t,
 };
 
 /// `struct sigaction`, whose name the function has here.
@@ -216,6 +221,11 @@ unsafe extern "C" fn decide(
 ) -> usize {
     let tls = tls::block();
     let Some(word) = stub_word(at) else { return 0 };
+    // SAFETY: stubs are only ever installed with SA_SIGINFO: the kernel's siginfo.
+    if sig == libc::SIGBUS && unsafe { bus::heal(info) } {
+        reinstall_one_shot(sig, (at - stub(0)) / STUB_BYTES);
+        return 0;
+    }
     let handler = word & !PLAIN;
     if tls.depth.load(Ordering::Relaxed) | tls.deferred.load(Ordering::Relaxed) == 0 {
         count(tls);
@@ -390,6 +400,15 @@ fn empty_action() -> Action {
 
 /// Turn what the kernel says is installed into what the program installed.
 fn unwrap(sig: c_int, action: &mut Action) {
+    if let Some((handler, siginfo)) = bus::stands_for(action.sa_sigaction) {
+        action.sa_sigaction = handler;
+        if matches!(handler, SIG_DFL | SIG_IGN) {
+            action.sa_flags &= !SA_ONSTACK;
+        }
+        if !siginfo {
+            action.sa_flags &= !SA_SIGINFO;
+        }
+    }
     if let Some(word) = stub_word(action.sa_sigaction) {
         action.sa_sigaction = word & !PLAIN;
         if word & PLAIN != 0 {
@@ -433,6 +452,12 @@ pub unsafe extern "C" fn sigaction(sig: c_int, act: *const Action, oldact: *mut 
     if let Some(stub) = wrapped {
         new.sa_sigaction = stub;
         new.sa_flags |= SA_SIGINFO;
+    } else if sig == libc::SIGBUS
+        && let Some(ours) = bus::stand_in(new.sa_sigaction)
+    {
+        new.sa_sigaction = ours;
+        new.sa_flags |= SA_SIGINFO | SA_ONSTACK;
+        new.sa_flags &= !SA_RESETHAND;
     }
     // SAFETY: both are ours.
     if unsafe { real(sig, &new, &mut old) } != 0 {

@@ -82,6 +82,9 @@ check "creds" env LD_PRELOAD="$lib" "$tmp/creds"
 build waits
 check "waits" env USYSV_SPIN=0 USYSV_NS="$tmp/waits.ns" LD_PRELOAD="$lib" "$tmp/waits"
 
+build bus
+check "bus" env USYSV_NS="$tmp/bus.ns" LD_PRELOAD="$lib" "$tmp/bus"
+
 build semaphores
 check "semaphores, without the library" "$tmp/semaphores"
 check "semaphores" env LD_PRELOAD="$lib" "$tmp/semaphores"

@@ -125,7 +125,10 @@ impl Engine {
     fn on<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
         let pin = self.pin(kind, id)?;
         let removed = object::is_removed(&pin);
-        let result = if removed { Err(Errno::EINVAL) } else { f(&pin) };
+        let result = match removed {
+            true => Err(object::why_gone(&pin)),
+            false => f(&pin),
+        };
         if removed || result.as_ref().is_err_and(|e| *e == Errno::EIDRM) {
             pin.retire();
         }

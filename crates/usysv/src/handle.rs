@@ -35,7 +35,7 @@ pub(crate) struct Handle {
     retired: AtomicU32,
     /// How many of `maps` are there; the last is the largest.
     count: AtomicU32,
-    maps: [(AtomicPtr<u8>, AtomicUsize); MAPS],
+    maps: [(AtomicPtr<u8>, AtomicUsize, AtomicU32); MAPS],
     /// Whatever the object's mechanism wants to find again quickly.
     hint: AtomicU32,
     /// The file, to know it again by: device and inode.
@@ -166,13 +166,14 @@ impl Table {
         if handle.pins.load(SeqCst) != 0 || handle.retired.swap(2, SeqCst) != 1 {
             return;
         }
-        for (base, len) in handle
+        for (base, len, place) in handle
             .maps
             .iter()
             .take(handle.count.swap(0, Relaxed) as usize)
         {
+            let parts = (base.load(Relaxed), len.load(Relaxed), place.load(Relaxed));
             // SAFETY: the parts of a mapping that `push` kept; no pin, so no user.
-            unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed)).unmap() };
+            unsafe { Map::from_parts(parts.0, parts.1, parts.2).unmap() };
         }
         handle.free.store(self.free.load(Relaxed), Relaxed);
         self.free
@@ -235,12 +236,13 @@ impl Handle {
     /// Keeps a mapping, larger than those before. Under the table's lock, or unpublished.
     fn push(&self, map: Map) -> bool {
         let count = self.count.load(Relaxed);
-        let Some((base, len)) = self.maps.get(count as usize) else {
+        let Some((base, len, place)) = self.maps.get(count as usize) else {
             return false;
         };
         let parts = map.parts();
         base.store(parts.0, Relaxed);
         len.store(parts.1, Relaxed);
+        place.store(parts.2, Relaxed);
         self.count.store(count + 1, Release);
         true
     }
@@ -251,9 +253,9 @@ impl Pin<'_> {
     #[inline]
     pub fn map(&self) -> Map {
         let last = (self.handle.count.load(Acquire) as usize).clamp(1, MAPS) - 1;
-        let (base, len) = &self.handle.maps[last];
+        let (base, len, place) = &self.handle.maps[last];
         // SAFETY: `push` stored the parts before it counted them, and the pin keeps the mapping.
-        unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed)) }
+        unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed), place.load(Relaxed)) }
     }
 
     /// The object's id.

@@ -9,6 +9,8 @@
 pub mod abi;
 mod backend;
 mod bell;
+#[doc(hidden)]
+pub mod bus;
 mod crash;
 mod creds;
 #[doc(hidden)]
@@ -31,6 +33,7 @@ mod path;
 mod posix;
 mod process;
 mod queue;
+mod ranges;
 mod registry;
 mod segment;
 mod sem;

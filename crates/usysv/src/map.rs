@@ -4,7 +4,9 @@
 //! is believed before it is checked, and no reference to plain memory is ever made.
 #![allow(unsafe_code)]
 
+use crate::bus;
 use crate::errno::{Errno, Result};
+use crate::ranges;
 use crate::sys::{self, Fd};
 
 /// Types that may lie in shared memory: `repr(C)`, made of atomics only, any bytes are a value.
@@ -18,27 +20,41 @@ pub(crate) unsafe trait Shared {}
 pub(crate) struct Map {
     base: *mut u8,
     len: usize,
+    /// Where `ranges` has it.
+    place: u32,
 }
 
 impl Map {
-    /// Maps the first `len` bytes of a file that is at least as long.
+    /// Maps the first `len` bytes of a file that is at least as long. Should it be truncated, the
+    /// mapping reads as zeroes from the first touch on: see `bus`.
     pub fn of(fd: &Fd, len: usize, writable: bool) -> Result<Map> {
-        Ok(Map {
-            base: sys::map_shared(fd, len, writable)?,
-            len,
-        })
+        bus::arm();
+        let base = sys::map_shared(fd, len, writable)?;
+        match ranges::keep(base, len) {
+            Ok(place) => Ok(Map { base, len, place }),
+            Err(e) => {
+                sys::unmap(base, len);
+                Err(e)
+            }
+        }
     }
 
     /// A view of parts kept elsewhere.
     ///
     /// # Safety
     /// They came from [`Map::parts`], and the mapping stays while the view is used.
-    pub unsafe fn from_parts(base: *mut u8, len: usize) -> Map {
-        Map { base, len }
+    #[inline]
+    pub unsafe fn from_parts(base: *mut u8, len: usize, place: u32) -> Map {
+        Map { base, len, place }
     }
 
-    pub fn parts(&self) -> (*mut u8, usize) {
-        (self.base, self.len)
+    pub fn parts(&self) -> (*mut u8, usize, u32) {
+        (self.base, self.len, self.place)
+    }
+
+    /// Whether its file was found truncated.
+    pub fn is_lost(&self) -> bool {
+        ranges::is_lost(self.place)
     }
 
     pub fn len(&self) -> usize {
@@ -50,6 +66,7 @@ impl Map {
     /// # Safety
     /// Nobody uses a view of it any more.
     pub unsafe fn unmap(self) {
+        ranges::forget(self.place);
         sys::unmap(self.base, self.len);
     }
 

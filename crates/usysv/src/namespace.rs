@@ -309,6 +309,11 @@ impl Namespace {
         self.counters.at(0)
     }
 
+    /// Whether somebody cut the file `counters` off under us.
+    pub(crate) fn counters_are_lost(&self) -> bool {
+        self.counters.is_lost()
+    }
+
     /// Its directory, an absolute path.
     pub fn path(&self) -> &CStr {
         self.path.as_c()

@@ -137,6 +137,15 @@ impl Object {
         sys::write(file, &REMOVED.to_ne_bytes(), at).map(|_| ())
     }
 
+    /// EIDRM: removed. EIO: somebody wrote nonsense there, or cut the file off (see `bus`).
+    pub fn check_live(&self) -> Result<()> {
+        match self.state.load(Relaxed) {
+            LIVE => Ok(()),
+            REMOVED => Err(Errno::EIDRM),
+            _ => Err(Errno::EIO),
+        }
+    }
+
     pub fn id(&self) -> i32 {
         self.id.load(Relaxed) as i32
     }
@@ -178,10 +187,19 @@ pub(crate) fn header<'a>(pin: &Pin<'_>) -> Result<&'a Object> {
     pin.map().at(0)
 }
 
-/// Whether a mapped object was removed, without its lock.
+/// Whether a mapped object was removed, without its lock; or is one no more.
 #[inline]
 pub(crate) fn is_removed(pin: &Pin<'_>) -> bool {
     header(pin).is_ok_and(|object| object.state.load(Relaxed) != LIVE)
+}
+
+/// The answer of a call on an object that was removed, or lost, before it began.
+#[cold]
+pub(crate) fn why_gone(pin: &Pin<'_>) -> Errno {
+    match header(pin).and_then(Object::check_live) {
+        Err(Errno::EIO) => Errno::EIO,
+        _ => Errno::EINVAL,
+    }
 }
 
 /// Whether a mapped object cannot be found by its key any more, without its lock.

@@ -363,6 +363,10 @@ impl Namespace {
         let counters = self.counters()?;
         let left = counters.lock.lock()?;
         let names = Names { ns: self, counters };
+        // A lock in memory of our own keeps nobody out.
+        if self.counters_are_lost() {
+            return Err(Errno::EIO);
+        }
         if left == Left::Ruins {
             names.recover();
         }

@@ -181,6 +181,11 @@ pub(crate) fn write(fd: &Fd, buf: &[u8], offset: u64) -> Result<usize> {
     call!(SYS_pwrite64, fd.0, buf.as_ptr(), buf.len(), offset)
 }
 
+/// Whether a file may be made this long without SIGXFSZ.
+pub(crate) fn may_grow_to(len: u64) -> bool {
+    !soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| len > most)
+}
+
 /// EFBIG: longer than the process's files may be, which would be SIGXFSZ.
 pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
     may_reach(len)?;
@@ -188,10 +193,16 @@ pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
 }
 
 fn may_reach(end: u64) -> Result<()> {
-    match end > 0 && soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| end > most) {
-        true => Err(Errno::EFBIG),
-        false => Ok(()),
+    match end == 0 || may_grow_to(end) {
+        true => Ok(()),
+        false => Err(Errno::EFBIG),
     }
+}
+
+/// [`open`] of a name in an open directory.
+pub(crate) fn open_in(directory: &Fd, name: &CStr, flags: i32) -> Result<Fd> {
+    let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    call!(SYS_openat, directory.0, name.as_ptr(), flags, 0).map(|fd| Fd(fd as i32))
 }
 
 /// Makes the first `len` bytes really there. False: this file system cannot.
@@ -577,6 +588,84 @@ pub(crate) fn set_robust_list(head: usize) -> Result<()> {
 
 pub(crate) fn set_signal_mask(mask: u64) {
     let _ = call!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0, 8);
+}
+
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct SignalAction {
+    pub handler: usize,
+    pub flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// What a signal does in this process, and then sets it. Without the libc, in front of which
+/// another library may stand.
+pub(crate) fn signal_action(sig: i32, new: Option<&SignalAction>) -> Result<SignalAction> {
+    let mut old = SignalAction {
+        handler: 0,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
+    let new = new.map(|new| {
+        let mut new = *new;
+        give_restorer(&mut new);
+        new
+    });
+    let at = new.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+    call!(SYS_rt_sigaction, sig, at, &raw mut old, 8)?;
+    Ok(old)
+}
+
+/// How a handler returns to the kernel; the libc's own, where there is one.
+#[cfg(target_arch = "x86_64")]
+fn give_restorer(action: &mut SignalAction) {
+    const SA_RESTORER: u64 = 0x0400_0000;
+    unsafe extern "C" {
+        fn usysv_engine_restorer();
+    }
+    if action.flags & SA_RESTORER == 0 {
+        action.flags |= SA_RESTORER;
+        action.restorer = usysv_engine_restorer as *const () as usize;
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+core::arch::global_asm!(
+    ".pushsection .text.usysv_engine_restorer,\"ax\",@progbits",
+    ".p2align 4",
+    "nop", // debuggers look for the call number one byte before the return address
+    ".globl usysv_engine_restorer",
+    ".hidden usysv_engine_restorer",
+    ".type usysv_engine_restorer, @function",
+    "usysv_engine_restorer:",
+    "mov rax, {nr}",
+    "syscall",
+    ".popsection",
+    nr = const libc::SYS_rt_sigreturn,
+);
+
+/// The kernel's own page has it.
+#[cfg(target_arch = "aarch64")]
+fn give_restorer(_: &mut SignalAction) {}
+
+/// Sends a signal with this siginfo to this very thread.
+pub(crate) fn queue_to_self(sig: i32, info: *const u8) {
+    let (pid, tid) = (getpid(), gettid());
+    if call!(SYS_rt_tgsigqueueinfo, pid, tid, sig, info).is_err() {
+        let _ = call!(SYS_tgkill, pid, tid, sig);
+    }
+}
+
+/// Puts private zeroes in the place of what is mapped.
+///
+/// # Safety
+/// Whoever uses the memory takes any bytes there for possible.
+pub(crate) unsafe fn zero_at(addr: usize, len: usize, prot: i32) -> Result<()> {
+    let how = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    call!(SYS_mmap, addr, len, prot, how, usize::MAX, 0).map(drop)
 }
 
 /// Whether this is a directory that the caller may make files in.

@@ -99,7 +99,7 @@ impl Engine {
     fn attach_at(&self, shmid: i32, place: &Place, kept_free: usize, flags: i32) -> Result<usize> {
         let first = self.pieces.owner() == 0;
         let guard = self.own_pieces()?;
-        let at = guard.reserve()?;
+        let at = guard.reserve(&self.ns)?;
         let mut part = None;
         self.on_segment(shmid, |segment| {
             if first {
@@ -148,7 +148,7 @@ impl Engine {
         if !Creds::current().may(&segment.owned(), asked) {
             return Err(Errno::EACCES);
         }
-        let (fd, len) = segment.open_data(flags & SHM_RDONLY == 0)?;
+        let (fd, len, file) = segment.open_data(flags & SHM_RDONLY == 0)?;
         if place.addr.checked_add(segment.size()).is_none() && flags & SHM_REMAP == 0 {
             return Err(Errno::EINVAL);
         }
@@ -176,6 +176,7 @@ impl Engine {
             start,
             len,
             base: start,
+            file,
         };
         match self.count_in(segment, &part, at) {
             Ok(slot) => part.slot = slot,
@@ -325,7 +326,7 @@ impl Engine {
     }
 
     fn cut_piece(&self, guard: &Guard<'_>, at: usize, part: &Part, address: usize) {
-        let Ok(place) = guard.reserve() else {
+        let Ok(place) = guard.reserve(&self.ns) else {
             return;
         };
         let mut tail = Part {
@@ -380,7 +381,7 @@ impl Engine {
         start: usize,
         len: usize,
     ) {
-        let Ok(place) = guard.reserve() else {
+        let Ok(place) = guard.reserve(&self.ns) else {
             return;
         };
         let offset = old.wrapping_sub(part.base);

@@ -43,7 +43,7 @@ use crate::handle::Pin;
 use crate::lock::Left;
 use crate::map::Map;
 use crate::namespace::Namespace;
-use crate::object::{Kind, LIVE, index_of};
+use crate::object::{Kind, index_of};
 use crate::process;
 use crate::sys;
 use core::sync::atomic::{Ordering::*, fence};
@@ -82,9 +82,7 @@ fn lock_inline<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locke
         slots: 0,
         wakes: Wakes::none(),
     };
-    if h.object.state.load(Relaxed) != LIVE {
-        return Err(Errno::EIDRM);
-    }
+    h.object.check_live()?;
     if h.object.id() != id {
         return Err(Errno::EIO);
     }

@@ -128,10 +128,12 @@ impl<'a> Set<'a> {
 #[cold]
 #[inline(never)]
 fn look_closer(mut q: Locked<'_>, id: i32) -> Result<Locked<'_>> {
-    if q.h.object.state.load(Relaxed) != LIVE {
-        // The remover may have been killed before it told all of them, or any.
-        let _ = q.tell_all(Errno::EIDRM);
-        return Err(Errno::EIDRM);
+    if let Err(e) = q.h.object.check_live() {
+        if e == Errno::EIDRM {
+            // The remover may have been killed before it told all of them, or any.
+            let _ = q.tell_all(e);
+        }
+        return Err(e);
     }
     if q.h.object.id() != id {
         return Err(Errno::EIO);

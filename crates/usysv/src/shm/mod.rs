@@ -41,7 +41,7 @@ use crate::handle::Pin;
 use crate::lock::Left;
 use crate::map::Map;
 use crate::namespace::Namespace;
-use crate::object::{Kind, LIVE, index_of};
+use crate::object::{Kind, index_of};
 use crate::sys::{self, Fd};
 use core::sync::atomic::Ordering::*;
 use huge::Found;
@@ -84,9 +84,7 @@ pub(crate) fn lock<'a>(
         pieces,
         id: pin.id(),
     };
-    if h.object.state.load(Relaxed) != LIVE {
-        return Err(Errno::EIDRM);
-    }
+    h.object.check_live()?;
     if h.object.id() != segment.id {
         return Err(Errno::EIO);
     }
@@ -119,8 +117,8 @@ impl Locked<'_> {
         sys::open(path.as_c(), libc::O_RDWR, 0)
     }
 
-    /// The file of its bytes, and how many bytes of whole pages there are.
-    pub fn open_data(&self, writable: bool) -> Result<(Fd, usize)> {
+    /// The file of its bytes, how many bytes of whole pages there are, and its device and inode.
+    pub fn open_data(&self, writable: bool) -> Result<(Fd, usize, [u64; 2])> {
         let how = if writable {
             libc::O_RDWR
         } else {
@@ -141,7 +139,7 @@ impl Locked<'_> {
         if st.st_mode & libc::S_IFMT != libc::S_IFREG || st.st_size < len as i64 {
             return Err(Errno::EIO);
         }
-        Ok((fd, len))
+        Ok((fd, len, [st.st_dev, st.st_ino]))
     }
 
     pub fn is_huge(&self) -> bool {

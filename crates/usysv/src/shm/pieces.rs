@@ -5,14 +5,21 @@
 //! itself known with it (see `engine::fork`). Its lock holds off threads of this process only; a
 //! child forked while it was held finds the generation of its parent in it, and takes it over.
 //!
+//! Somebody may cut bytes off a segment's file: [`restore`].
+//!
 //! A piece's fields are stored before its state, and change only under the lock. `has` and
 //! `touches` read without it.
 #![allow(unsafe_code)]
 
 use crate::critical;
 use crate::errno::{Errno, Result};
+use crate::namespace::Namespace;
+use crate::object::index_of;
+use crate::path::{Digits, Path};
 use crate::process;
-use crate::sys;
+use crate::shm::PAGE;
+use crate::sys::{self, Fd};
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 const CHUNKS: usize = 512;
@@ -32,9 +39,18 @@ struct Piece {
     len: AtomicUsize,
     /// Where the segment's first byte would be.
     base: AtomicUsize,
+    file: [AtomicU64; 2],
 }
 
-struct Chunk([Piece; CHUNK]);
+struct Chunk {
+    pieces: [Piece; CHUNK],
+    /// The namespace's directory.
+    path: Path,
+    next: AtomicPtr<Chunk>,
+}
+
+/// All chunks of all engines: for `restore`, which runs in a signal handler.
+static ALL: AtomicPtr<Chunk> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The table of one engine.
 pub(crate) struct Pieces {
@@ -61,11 +77,31 @@ pub(crate) struct Part {
     pub start: usize,
     pub len: usize,
     pub base: usize,
+    /// Device and inode of the segment's bytes.
+    pub file: [u64; 2],
 }
 
 impl Part {
     pub fn end(&self) -> usize {
         self.start + self.len
+    }
+}
+
+impl Piece {
+    fn part(&self) -> Option<Part> {
+        if self.held.load(Acquire) == 0 {
+            return None;
+        }
+        let [device, inode] = &self.file;
+        Some(Part {
+            id: self.id.load(Relaxed),
+            slot: self.slot.load(Relaxed),
+            flags: self.flags.load(Relaxed),
+            start: self.start.load(Relaxed),
+            len: self.len.load(Relaxed),
+            base: self.base.load(Relaxed),
+            file: [device.load(Relaxed), inode.load(Relaxed)],
+        })
     }
 }
 
@@ -86,7 +122,7 @@ impl Pieces {
     fn place(&self, at: usize) -> Option<&Piece> {
         let chunk = self.chunks.get(at / CHUNK)?.load(Acquire);
         // SAFETY: a chunk is published once, zeroed, and never unmapped.
-        unsafe { chunk.as_ref() }?.0.get(at % CHUNK)
+        unsafe { chunk.as_ref() }?.pieces.get(at % CHUNK)
     }
 
     /// Whether a piece has this record of this segment; `at` is its place.
@@ -96,18 +132,7 @@ impl Pieces {
     }
 
     pub fn get(&self, at: usize) -> Option<Part> {
-        let piece = self.place(at)?;
-        if piece.held.load(Acquire) == 0 {
-            return None;
-        }
-        Some(Part {
-            id: piece.id.load(Relaxed),
-            slot: piece.slot.load(Relaxed),
-            flags: piece.flags.load(Relaxed),
-            start: piece.start.load(Relaxed),
-            len: piece.len.load(Relaxed),
-            base: piece.base.load(Relaxed),
-        })
+        self.place(at)?.part()
     }
 
     /// Whether this process has any attachment.
@@ -175,7 +200,7 @@ impl Drop for Guard<'_> {
 
 impl Guard<'_> {
     /// A place for a new piece: make sure of it before the memory changes.
-    pub fn reserve(&self) -> Result<usize> {
+    pub fn reserve(&self, ns: &Namespace) -> Result<usize> {
         let used = self.pieces.used.load(Relaxed);
         let first = self.pieces.first.load(Relaxed);
         let at = (first..used)
@@ -183,7 +208,7 @@ impl Guard<'_> {
             .unwrap_or(used.max(first));
         let chunk = self.pieces.chunks.get(at / CHUNK).ok_or(Errno::ENOMEM)?;
         if chunk.load(Acquire).is_null() {
-            chunk.store(sys::private_memory(size_of::<Chunk>())?.cast(), Release);
+            chunk.store(new_chunk(ns)?, Release);
         }
         Ok(at)
     }
@@ -199,6 +224,9 @@ impl Guard<'_> {
         piece.slot.store(part.slot, Relaxed);
         piece.flags.store(part.flags, Relaxed);
         piece.base.store(part.base, Relaxed);
+        for (word, value) in piece.file.iter().zip(part.file) {
+            word.store(value, Relaxed);
+        }
         self.lay(at, part.start, part.len);
         piece.held.store(1, Release);
         p.used.fetch_max(at + 1, Relaxed);
@@ -245,5 +273,77 @@ impl Guard<'_> {
             self.pieces.count.fetch_sub(1, Relaxed);
             self.pieces.first.fetch_min(at, Relaxed);
         }
+    }
+}
+
+fn new_chunk(ns: &Namespace) -> Result<*mut Chunk> {
+    let new: *mut Chunk = sys::private_memory(size_of::<Chunk>())?.cast();
+    let mut first = ALL.load(Relaxed);
+    // SAFETY: our own memory so far, and zeroes are a valid Chunk.
+    unsafe { (*new).path = Path::of(&[ns.path().to_bytes()])? };
+    loop {
+        // SAFETY: as above.
+        unsafe { (*new).next.store(first, Relaxed) };
+        match ALL.compare_exchange(first, new, Release, Relaxed) {
+            Ok(_) => return Ok(new),
+            Err(other) => first = other,
+        }
+    }
+}
+
+/// Makes the memory at an address of an attachment usable again, after a SIGBUS there. False: no
+/// attachment has it, or the file system has no room for it. In a signal handler, without the lock.
+pub(crate) fn restore(addr: usize) -> bool {
+    let mut chunk = ALL.load(Acquire);
+    // SAFETY: chunks are published whole, and never unmapped.
+    while let Some(here) = unsafe { chunk.as_ref() } {
+        let parts = here.pieces.iter().filter_map(Piece::part);
+        for part in parts {
+            if (part.start..part.end()).contains(&addr) {
+                return restore_part(&here.path, &part, addr);
+            }
+        }
+        chunk = here.next.load(Relaxed);
+    }
+    false
+}
+
+fn restore_part(ns: &Path, part: &Part, addr: usize) -> bool {
+    let page = addr & !(PAGE - 1);
+    let offset = (page - part.base) as u64;
+    let end = (part.end() - part.base) as u64;
+    match open_file(ns, part) {
+        // Allocating never shortens it, whatever another process does at the same time. The last
+        // page gives the length at once, and does without where there is no room.
+        Ok(fd) if sys::may_grow_to(end) => {
+            let _ = sys::fallocate_at(&fd, end - PAGE as u64, PAGE as u64);
+            match sys::fallocate_at(&fd, offset, PAGE as u64) {
+                Ok(true) => return true,
+                Err(Errno::ENOSPC | Errno::EDQUOT | Errno::ENOMEM) => return false,
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+    let prot = part.flags as i32 & 7;
+    // SAFETY: the bytes that others may write at any time are zeroes from now on.
+    unsafe { sys::zero_at(page, part.end() - page, prot) }.is_ok()
+}
+
+/// The file of a piece's bytes, if it still has its name.
+fn open_file(ns: &Path, part: &Part) -> Result<Fd> {
+    let directory = sys::open(ns.as_c(), libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    let mut name = [0; 32];
+    let digits = Digits::decimal(u64::from(index_of(part.id)));
+    let text = [b"shm/", digits.as_bytes(), b".data"];
+    for (to, from) in name.iter_mut().zip(text.into_iter().flatten()) {
+        *to = *from;
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::EIO)?;
+    let fd = sys::open_in(&directory, name, libc::O_RDWR)?;
+    let st = sys::fstat(&fd)?;
+    match [st.st_dev, st.st_ino] == part.file {
+        true => Ok(fd),
+        false => Err(Errno::EIDRM),
     }
 }
