@@ -67,6 +67,9 @@ instructions: ## the hot paths' instructions, compared with bench/instructions.t
 	cargo build --release --package usysv-preload --package usysv-bench
 	$(TARGET)/release/usysv-bench instructions bench/instructions.txt $(RENEW)
 
+hostile: ## thousands of scribbled files and traps, and who meets them (root; USYSV_HOSTILE_ROUNDS, USYSV_HOSTILE_SEED)
+	USYSV_HOSTILE_ROUNDS=$${USYSV_HOSTILE_ROUNDS:-5000} cargo test --package usysv --test hostile -- --nocapture
+
 install: build ## to PREFIX (/usr/local): the tool and the library
 	install -D -m 755 $(TARGET)/release/usysv $(DESTDIR)$(PREFIX)/bin/usysv
 	install -D -m 644 $(TARGET)/release/libusysv.so $(DESTDIR)$(PREFIX)/lib/usysv/libusysv.so
@@ -77,4 +80,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples fuzz crash soak test test-rust test-edge test-clients check bench instructions install clean setup
+.PHONY: help build demo examples fuzz hostile crash soak test test-rust test-edge test-clients check bench instructions install clean setup

@@ -161,6 +161,12 @@ pub fn limit_path(file: &str, visit: &mut dyn FnMut(&CStr) -> c_int) -> Option<c
     engine().ok()?.namespace().with_limit_path(file, visit).ok()
 }
 
+/// Opens the text file that holds the limit: a descriptor or `-errno`. `None`: as above.
+pub fn open_limit(file: &str, flags: c_int) -> Option<isize> {
+    let opened = engine().ok()?.namespace().open_limit(file, flags);
+    Some(opened.map_or_else(|errno| -(errno.raw() as isize), |fd| fd as isize))
+}
+
 /// A limit's file is about to be written by this process: for a while its text counts.
 pub fn limits_opened_for_write(file: &str) {
     if let Ok(engine) = engine() {

@@ -159,14 +159,11 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
 
 fn open_limit(limit: &str, flags: c_int) -> Option<isize> {
     let flags = flags & !(O_CREAT | O_TRUNC | O_APPEND);
-    hooks::limit_path(limit, &mut |path| {
-        let fd = open_raw(path, flags, 0);
-        if fd >= 0 {
-            hooks::limits_opened_for_write(limit);
-        }
-        fd as c_int
-    })
-    .map(|fd| fd as isize)
+    let fd = hooks::open_limit(limit, flags)?;
+    if fd >= 0 {
+        hooks::limits_opened_for_write(limit);
+    }
+    Some(fd)
 }
 
 fn open_raw(path: &CStr, flags: c_int, mode: mode_t) -> isize {

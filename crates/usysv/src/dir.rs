@@ -1,12 +1,13 @@
 //! Listing a directory without the libc, which allocates.
 
 use crate::errno::Result;
+use crate::files;
 use crate::path::Path;
 use crate::sys;
 
 /// Calls `visit` with each name in the directory but `.` and `..`.
 pub(crate) fn each_name(dir: &Path, mut visit: impl FnMut(&[u8])) -> Result<()> {
-    let fd = sys::open(dir.as_c(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let fd = files::open(dir, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let mut buf = [0u8; 8192];
     loop {
         let len = sys::getdents(&fd, &mut buf)?;

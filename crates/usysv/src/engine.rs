@@ -213,8 +213,9 @@ impl Engine {
         match made {
             Got::Existing(id) => self.existing(id, asked),
             Got::New(new) => {
-                let kept = self.table(asked.kind).insert(new.id, new.file, new.map);
-                kept.map(|_| new.id)
+                let kept = self.table(asked.kind).insert(new.id, new.file, new.map)?;
+                // It does; what never changes of it is seen before anybody else could write there.
+                (asked.fits)(&kept).map(|()| new.id)
             }
         }
     }

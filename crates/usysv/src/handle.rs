@@ -38,6 +38,8 @@ pub(crate) struct Handle {
     maps: [(AtomicPtr<u8>, AtomicUsize, AtomicU32); MAPS],
     /// Whatever the object's mechanism wants to find again quickly.
     hint: AtomicU32,
+    /// What the object's mechanism saw first of something that never changes; 0: nothing yet.
+    seen: AtomicU32,
     /// The file, to know it again by: device and inode.
     file: [AtomicU64; 2],
     free: AtomicPtr<Handle>,
@@ -113,6 +115,7 @@ impl Table {
         let handle = self.take_free()?;
         handle.id.store(id, Relaxed);
         handle.retired.store(0, Relaxed);
+        handle.seen.store(0, Relaxed);
         for (word, part) in handle.file.iter().zip(file) {
             word.store(part, Relaxed);
         }
@@ -266,6 +269,23 @@ impl Pin<'_> {
     /// This process's hint for its mechanism; zero or stale, so checked at each use.
     pub fn hint(&self) -> &AtomicU32 {
         &self.handle.hint
+    }
+
+    /// Whether a value of the file's that never changes is what it was when this process first saw
+    /// it; then `is_right` says whether it can be.
+    #[inline]
+    pub fn still_is(&self, value: u32, is_right: impl FnOnce() -> bool) -> bool {
+        let seen = self.handle.seen.load(Relaxed);
+        if seen != 0 {
+            return seen == value;
+        }
+        let first = &self.handle.seen;
+        value != 0
+            && is_right()
+            && match first.compare_exchange(0, value, Relaxed, Relaxed) {
+                Ok(_) => true,
+                Err(other) => other == value,
+            }
     }
 
     /// Device and inode of the file.

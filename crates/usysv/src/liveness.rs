@@ -70,13 +70,27 @@ pub(crate) fn thread_lives(pid: u32, tid: u32) -> bool {
     }
 }
 
-/// Whether this thread sleeps, so that a signal would wake it: as nobody does who holds a lock of
-/// ours. In doubt, it does not.
-pub(crate) fn sleeps(tid: u32) -> bool {
+/// What a thread does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// It sleeps so that a signal would wake it, as nobody does who holds a lock of ours.
+    Sleeps,
+    /// It has ended, and nobody has asked how.
+    Ended,
+    /// Something else; or /proc does not tell.
+    Other,
+}
+
+/// What the thread of this number does.
+pub(crate) fn doing(tid: u32) -> Doing {
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(tid)).as_bytes()]);
     let mut text = [0; 512];
     let stat = path.and_then(|path| Stat::read(&path, &mut text));
-    stat.is_ok_and(|stat| stat.0.first() == Some(&b'S'))
+    match stat.map(|stat| stat.0.first().copied()) {
+        Ok(Some(b'Z' | b'X')) => Doing::Ended,
+        Ok(Some(b'S')) => Doing::Sleeps,
+        _ => Doing::Other,
+    }
 }
 
 /// Whether /proc says that there is no such thread any more. Not so if there is no /proc, or no

@@ -23,7 +23,8 @@
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
-use crate::liveness;
+use crate::liveness::{self, Doing};
+use crate::maps;
 use crate::process;
 use crate::sys;
 use crate::tls;
@@ -44,10 +45,10 @@ const LOOK_NS: u64 = 100_000_000;
 /// Doubt at which the lock is taken from its holder: a word that somebody scribbled, or a list that
 /// the kernel could not walk.
 const ENOUGH: u32 = 21;
-/// Doubt at each look at a holder that is not there.
+/// Doubt at each look at a holder that is not there, or that has not got the object.
 const GONE: u32 = 7;
 /// Doubt at each look at a holder that sleeps: in a section nobody does, for long.
-const ASLEEP: u32 = 1;
+const ASLEEP: u32 = 3;
 
 /// The lock, in shared memory.
 #[repr(C, align(64))]
@@ -180,6 +181,7 @@ impl Lock {
         if self.take_after_pause(tid) {
             return Some(Left::Order);
         }
+        let entry = &raw const self.next as usize;
         let (mut doubt, mut doubted, mut looks) = (0, 0, 0);
         loop {
             let word = self.word.load(Relaxed);
@@ -219,11 +221,9 @@ impl Lock {
             if looks >= tls::block().patience.load(Relaxed).wrapping_sub(1) {
                 return None;
             }
-            // Nobody locks twice: then the word is not what its holder wrote.
-            doubt = match holder == tid || !sys::exists(holder) {
-                true => doubt + GONE,
-                false if liveness::sleeps(holder) => doubt + ASLEEP,
-                false => 0,
+            doubt = match doubt_in(holder, tid, entry) {
+                0 => 0,
+                more => doubt + more,
             };
         }
     }
@@ -247,6 +247,20 @@ impl Lock {
         compiler_fence(SeqCst);
         head.pending.store(0, Relaxed);
         critical::leave();
+    }
+}
+
+/// What a look at a lock's holder adds to the doubt whether it is: 0 takes all of it away.
+fn doubt_in(holder: u32, tid: u32, entry: usize) -> u32 {
+    // Nobody locks twice: then the word is not what its holder wrote.
+    if holder == tid || !sys::exists(holder) || !maps::shares(sys::getpid(), holder, entry) {
+        return GONE;
+    }
+    match liveness::doing(holder) {
+        // The kernel found no lock to mark when it ended: its mapping was lost (see `bus`).
+        Doing::Ended => GONE,
+        Doing::Sleeps => ASLEEP,
+        Doing::Other => 0,
     }
 }
 

@@ -25,6 +25,7 @@ pub use limits::Limits;
 use crate::bell;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::map::{Map, Shared};
 use crate::path::{Digits, Path};
 use crate::registry::Counters;
@@ -138,6 +139,7 @@ impl Namespace {
     /// An existing namespace.
     pub fn open(path: &CStr) -> core::result::Result<Namespace, Fault> {
         let path = Path::of(&[path.to_bytes()]).during("the namespace's path")?;
+        let path = settled(&path)?;
         check_directory(&path)?;
         Namespace::attach(path, true)
     }
@@ -154,7 +156,8 @@ impl Namespace {
             path.push(b"/usysv-private.")
                 .and_then(|()| path.push(Digits::decimal(seed.wrapping_add(n)).as_bytes()))
                 .during("the namespace's path")?;
-            match sys::mkdir(path.as_c(), 0o700) {
+            let path = settled(&path)?;
+            match files::mkdir(&path, 0o700) {
                 Ok(()) => {
                     open_up(&path)?;
                     return Namespace::make(path);
@@ -208,7 +211,8 @@ impl Namespace {
 
     /// Opens it; makes it when missing.
     fn make(path: Path) -> core::result::Result<Namespace, Fault> {
-        match sys::mkdir(path.as_c(), 0o700) {
+        let path = settled(&path)?;
+        match files::mkdir(&path, 0o700) {
             Ok(()) => open_up(&path)?,
             Err(Errno::EEXIST) => {}
             Err(errno) if check_directory(&path).is_err() => {
@@ -225,9 +229,9 @@ impl Namespace {
 
     fn attach(path: Path, may_make: bool) -> core::result::Result<Namespace, Fault> {
         let name = file(&path, b"/ns").during("the namespace's path")?;
-        let opened = match sys::open(name.as_c(), libc::O_RDWR, 0) {
+        let opened = match files::open_file(&name, libc::O_RDWR, 0) {
             Err(Errno::EACCES | Errno::EROFS | Errno::EPERM) => {
-                sys::open(name.as_c(), libc::O_RDONLY, 0).map(|fd| (fd, false))
+                files::open_file(&name, libc::O_RDONLY, 0).map(|fd| (fd, false))
             }
             other => other.map(|fd| (fd, true)),
         };
@@ -258,13 +262,13 @@ impl Namespace {
             return Namespace::attach(path, false);
         }
         let name = file(&path, b"/counters").during("the namespace's path")?;
-        let fd = sys::open(name.as_c(), libc::O_RDWR, 0)
+        let fd = files::open_file(&name, libc::O_RDWR, 0)
             .during("cannot open the namespace's file 'counters'")?;
         let counters =
             map_file(&fd, size_of::<Counters>(), true).during("the namespace's file 'counters'")?;
         ns.counters = counters;
         let name = file(&path, b"/bells").during("the namespace's path")?;
-        let fd = sys::open(name.as_c(), libc::O_RDWR, 0)
+        let fd = files::open_file(&name, libc::O_RDWR, 0)
             .during("cannot open the namespace's file 'bells'")?;
         ns.bells = map_file(&fd, bell::FILE_LEN, true).during("the namespace's file 'bells'")?;
         Ok(ns)
@@ -335,13 +339,13 @@ impl Namespace {
         for dir in DIRECTORIES {
             empty(&self.path, dir).during("cannot empty the namespace's directory")?;
             let path = self.file(&[dir]).during("the namespace's path")?;
-            sys::rmdir(path.as_c()).during("cannot remove the namespace's directory")?;
+            files::rmdir(&path).during("cannot remove the namespace's directory")?;
         }
         for name in [b"/bells".as_slice(), b"/counters", b"/ns"] {
             let path = file(&self.path, name).during("the namespace's path")?;
-            sys::unlink(path.as_c()).during("cannot remove the namespace's files")?;
+            files::unlink(&path).during("cannot remove the namespace's files")?;
         }
-        sys::rmdir(self.path.as_c()).during("cannot remove the namespace's directory")
+        files::rmdir(&self.path).during("cannot remove the namespace's directory")
     }
 }
 
@@ -373,9 +377,14 @@ fn is_shared(st: &libc::stat) -> bool {
 /// What root makes is for everybody, as its programs may become other users.
 fn open_up(path: &Path) -> core::result::Result<(), Fault> {
     if sys::geteuid() == 0 {
-        sys::chmod(path.as_c(), 0o1777).during("cannot open the namespace's directory to all")?;
+        files::chmod_directory(path, 0o1777)
+            .during("cannot open the namespace's directory to all")?;
     }
     Ok(())
+}
+
+fn settled(path: &Path) -> core::result::Result<Path, Fault> {
+    files::settle(path).during("the namespace's directory")
 }
 
 fn check_directory(path: &Path) -> core::result::Result<(), Fault> {
@@ -423,7 +432,7 @@ fn map_file(fd: &Fd, len: usize, writable: bool) -> Result<Map> {
 
 /// Makes the directories and files, or empties what an earlier boot left.
 fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
-    let directory = sys::open(path.as_c(), libc::O_RDONLY | libc::O_DIRECTORY, 0)
+    let directory = files::open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
         .during("cannot open the namespace's directory")?;
     sys::flock(&directory, libc::LOCK_EX).during("cannot lock the namespace's directory")?;
     if Namespace::attach(*path, false).is_ok() {
@@ -432,7 +441,7 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
     let shared = is_shared(&sys::fstat(&directory).during("the namespace's directory")?);
     for dir in DIRECTORIES {
         let name = Path::of(&[path.as_bytes(), b"/", dir]).during("the namespace's path")?;
-        match sys::mkdir(name.as_c(), 0o700) {
+        match files::mkdir(&name, 0o700) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => {
                 return Err(Fault {
@@ -446,7 +455,7 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
             (true, b"limits") => 0o755,
             (true, _) => 0o1777,
         };
-        sys::chmod(name.as_c(), mode).during("cannot fill the namespace")?;
+        files::chmod_directory(&name, mode).during("cannot fill the namespace")?;
         empty(path, dir).during("cannot empty the namespace of an earlier boot")?;
         crashpoint!("lay_out.directory");
     }
@@ -484,12 +493,8 @@ fn new_file(
     fill: impl FnOnce(&Map) -> Result<()>,
 ) -> Result<()> {
     let (part, name) = (file(dir, b"/.part")?, file(dir, name)?);
-    let _ = sys::unlink(part.as_c());
-    let fd = sys::open(
-        part.as_c(),
-        libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
-        0o600,
-    )?;
+    let _ = files::unlink(&part);
+    let fd = files::open(&part, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
     sys::ftruncate(&fd, len as u64)?;
     if backed > 0 {
         sys::fallocate(&fd, backed as u64)?;
@@ -504,11 +509,11 @@ fn new_file(
     }
     filled?;
     crashpoint!("lay_out.filled");
-    let _ = sys::unlink(name.as_c());
+    let _ = files::unlink(&name);
     crashpoint!("lay_out.unlinked");
-    sys::link(part.as_c(), name.as_c())?;
+    files::rename_new(&part, &name)?;
     crashpoint!("lay_out.linked");
-    sys::unlink(part.as_c())
+    Ok(())
 }
 
 /// Unlinks every file of a directory in the namespace.

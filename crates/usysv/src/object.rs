@@ -212,11 +212,12 @@ pub(crate) fn owned(pin: &Pin<'_>) -> Result<Owned> {
     header(pin).map(Object::owned)
 }
 
-/// Who a mapped object is.
+/// Who a mapped object is. Its id is the handle's, whatever the file says by now: names are unlinked
+/// by it.
 pub(crate) fn identity(pin: &Pin<'_>) -> Result<Identity> {
     let object = header(pin)?;
     Ok(Identity {
-        id: object.id(),
+        id: pin.id(),
         key: object.key(),
         removed: object.state.load(Relaxed) == REMOVED,
         keyless: object.mode.load(Relaxed) & KEYLESS != 0,

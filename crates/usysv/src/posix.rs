@@ -5,6 +5,7 @@
 //! name: `mmap` with `MAP_SHARED | MAP_ANONYMOUS` before the fork.
 
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::namespace::Namespace;
 use crate::path::Path;
 use crate::sys::{self, Fd};
@@ -31,12 +32,12 @@ impl PosixShm {
     pub fn open_raw(ns: &Namespace, name: &CStr, flags: i32, mode: u32) -> Result<i32> {
         let path =
             path(ns, name).map_err(|e| if e == Errno::ENOENT { Errno::EINVAL } else { e })?;
-        sys::open(path.as_c(), flags, mode).map(Fd::into_raw)
+        files::open_file(&path, flags, mode).map(Fd::into_raw)
     }
 
     /// `shm_unlink(name)`. ENOENT: no such name; EACCES: somebody else's.
     pub fn unlink(ns: &Namespace, name: &CStr) -> Result<()> {
-        match sys::unlink(path(ns, name)?.as_c()) {
+        match files::unlink(&path(ns, name)?) {
             // As the libc has it.
             Err(Errno::EPERM) => Err(Errno::EACCES),
             other => other,

@@ -14,6 +14,7 @@ use crate::abi::{IPC_PRIVATE, IPCMNI};
 use crate::crash::crashpoint;
 use crate::creds::Owned;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::lock::{Left, Lock};
 use crate::map::{Map, Shared};
 use crate::namespace::Namespace;
@@ -186,10 +187,12 @@ impl Namespace {
         }
     }
 
-    /// What has this index, removed or not. Takes no lock. EINVAL: none.
+    /// What has this index, removed or not. Takes no lock. EINVAL: none; EIO: it passes for what
+    /// has another index.
     fn look_at_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
         match open_object(kind, &self.index_path(kind, index)?) {
             Err(Errno::ENOENT) => Err(Errno::EINVAL),
+            Ok((identity, _)) if index_of(identity.id) != index => Err(Errno::EIO),
             other => other,
         }
     }
@@ -221,7 +224,7 @@ impl Namespace {
                 Err(Errno::EACCES) => return Ok(Got::Existing(id)),
                 // What a killed remover left.
                 Ok(_) | Err(Errno::EINVAL) => {
-                    sys::unlink(self.key_path(plan.kind, plan.key)?.as_c())?;
+                    files::unlink(&self.key_path(plan.kind, plan.key)?)?;
                     crashpoint!("create.stale_key");
                     names.retire_place(plan.kind, index_of(id));
                 }
@@ -245,7 +248,7 @@ impl Namespace {
     pub(crate) fn unlink_key(&self, kind: Kind, object: &Identity) -> Result<()> {
         let _names = self.lock_names()?;
         if object.key != IPC_PRIVATE && self.find(kind, object.key)? == Some(object.id) {
-            sys::unlink(self.key_path(kind, object.key)?.as_c())?;
+            files::unlink(&self.key_path(kind, object.key)?)?;
             crashpoint!("shm.remove.key_freed");
         }
         Ok(())
@@ -399,11 +402,11 @@ impl Names<'_> {
         let part = self.part_path(plan)?;
         let new = || {
             let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-            sys::open(part.as_c(), how, 0o600)
+            files::open(&part, how, 0o600)
         };
         let fd = match new() {
             Err(Errno::EEXIST) => {
-                sys::unlink(part.as_c())?;
+                files::unlink(&part)?;
                 new()?
             }
             other => other?,
@@ -411,7 +414,7 @@ impl Names<'_> {
         crashpoint!("create.opened");
         let made = self.fill(plan, &part, fd, in_use);
         if made.is_err() {
-            let _ = sys::unlink(part.as_c());
+            let _ = files::unlink(&part);
         }
         made
     }
@@ -440,7 +443,7 @@ impl Names<'_> {
                 crashpoint!("create.intended");
                 let path = self.ns.index_path(plan.kind, index)?;
                 let made = self.make_beside(plan, index);
-                let named = made.and_then(|()| sys::rename_new(part.as_c(), path.as_c()));
+                let named = made.and_then(|()| files::rename_new(part, &path));
                 match named {
                     Ok(()) => {}
                     Err(e) => {
@@ -458,11 +461,10 @@ impl Names<'_> {
                 crashpoint!("create.indexed");
                 if plan.key != IPC_PRIVATE {
                     let key = self.ns.key_path(plan.kind, plan.key)?;
-                    if let Err(e) = sys::symlink(
-                        Path::of(&[Digits::decimal(id as u64).as_bytes()])?.as_c(),
-                        key.as_c(),
-                    ) {
-                        let _ = sys::unlink(path.as_c());
+                    if let Err(e) =
+                        files::symlink(&Path::of(&[Digits::decimal(id as u64).as_bytes()])?, &key)
+                    {
+                        let _ = files::unlink(&path);
                         self.unlink_beside(plan.kind, index);
                         return Err(e);
                     }
@@ -526,7 +528,7 @@ impl Names<'_> {
         // Another user's name is not the caller's to unlink, but the memory may be its to give back.
         if Huge::remove(&path).is_err()
             && let Ok(data) = self.ns.data_of(index)
-            && let Ok(fd) = sys::open(data.path.as_c(), libc::O_RDWR, 0)
+            && let Ok(fd) = files::open_file(&data.path, libc::O_RDWR, 0)
         {
             let _ = sys::ftruncate(&fd, 0);
         }
@@ -571,7 +573,7 @@ impl Names<'_> {
             None => open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id),
         };
         if object.key != IPC_PRIVATE && self.ns.find(kind, object.key)? == Some(object.id) {
-            sys::unlink(self.ns.key_path(kind, object.key)?.as_c())?;
+            files::unlink(&self.ns.key_path(kind, object.key)?)?;
         }
         crashpoint!("remove.unkeyed");
         let index = index_of(object.id);
@@ -579,7 +581,7 @@ impl Names<'_> {
         if is_it(&path) {
             self.unlink_beside(kind, index);
             crashpoint!("remove.alone");
-            sys::unlink(path.as_c())?;
+            files::unlink(&path)?;
             crashpoint!("remove.unlinked");
             self.ns.set_lingering(kind, index, false);
             crashpoint!("remove.remembered");
@@ -635,6 +637,7 @@ impl Names<'_> {
                     .index_path(kind, index)
                     .and_then(|path| open_object(kind, &path))
                     && it.removed
+                    && index_of(it.id) == index
                 {
                     let _ = self.unlink_names(kind, &it, None);
                 }
@@ -668,12 +671,13 @@ impl Names<'_> {
         places.sequence.store((it.id / IPCMNI) as u32, Relaxed);
         places.last.store(index + 1, Relaxed);
         crashpoint!("create.undo.used_up");
-        if key != IPC_PRIVATE && self.ns.find(kind, key) != Ok(Some(it.id)) {
+        // One that waits for its last attachment to end has no key any more.
+        if key != IPC_PRIVATE && !it.keyless && self.ns.find(kind, key) != Ok(Some(it.id)) {
             let _ = Object::mark_removed(&fd);
             crashpoint!("create.undo.marked");
             self.unlink_beside(kind, index);
             crashpoint!("create.undo.alone");
-            let _ = sys::unlink(path.as_c());
+            let _ = files::unlink(&path);
             crashpoint!("create.undo.gone");
         }
     }
@@ -681,10 +685,9 @@ impl Names<'_> {
 
 /// Opens an object's file, after a look at what it is.
 fn open_object(kind: Kind, path: &Path) -> Result<(Identity, Fd)> {
-    let fd = sys::open(path.as_c(), libc::O_RDWR, 0)?;
-    let st = sys::fstat(&fd)?;
+    let fd = files::open_file(path, libc::O_RDWR, 0)?;
     let mut head = [0; OBJECT_LEN];
-    if st.st_mode & libc::S_IFMT != libc::S_IFREG || sys::read(&fd, &mut head, 0)? != OBJECT_LEN {
+    if sys::read(&fd, &mut head, 0)? != OBJECT_LEN {
         return Err(Errno::EIO);
     }
     Ok((Object::identity_of(kind, &head)?, fd))
@@ -713,6 +716,7 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
     const MASK: u16 = 16;
     const OTHER: u16 = 32;
     const NOBODY: u32 = u32::MAX;
+    let fd = files::open_file(path, libc::O_RDONLY, 0)?;
     let class = |shift: u32| (mode >> shift) as u16 & 6;
     if owned.uid == owned.cuid && owned.gid == owned.cgid {
         // As chmod, but that would leave the entries of an owner whom there was in between.
@@ -721,7 +725,7 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
             (GROUP_OBJ, class(3), NOBODY),
             (OTHER, class(0), NOBODY),
         ];
-        return set_acl(path, &entries).or_else(|_| sys::chmod(path.as_c(), mode));
+        return set_acl(&fd, &entries).or_else(|_| sys::fchmod(&fd, mode));
     }
     let entries = [
         (USER_OBJ, class(6), NOBODY),
@@ -731,11 +735,11 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
         (MASK, 6, NOBODY),
         (OTHER, class(0), NOBODY),
     ];
-    set_acl(path, &entries)
+    set_acl(&fd, &entries)
 }
 
 /// Gives a file an access list: tag, permissions and id of each entry, in the kernel's order.
-fn set_acl(path: &Path, entries: &[(u16, u16, u32)]) -> Result<()> {
+fn set_acl(fd: &Fd, entries: &[(u16, u16, u32)]) -> Result<()> {
     let mut acl = [0u8; 4 + 6 * 8];
     acl[0] = 2;
     for (entry, (tag, perm, id)) in acl[4..].chunks_exact_mut(8).zip(entries) {
@@ -744,5 +748,5 @@ fn set_acl(path: &Path, entries: &[(u16, u16, u32)]) -> Result<()> {
         entry[4..].copy_from_slice(&id.to_le_bytes());
     }
     let len = 4 + entries.len().min(6) * 8;
-    sys::set_acl(path.as_c(), acl.get(..len).unwrap_or(&acl))
+    sys::set_acl(fd, acl.get(..len).unwrap_or(&acl))
 }

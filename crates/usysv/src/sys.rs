@@ -158,15 +158,18 @@ pub(crate) fn fstat(fd: &Fd) -> Result<libc::stat> {
 
 /// `stat` of the name itself, never of what a link points to.
 pub(crate) fn lstat(path: &CStr) -> Result<libc::stat> {
+    lstat_at(libc::AT_FDCWD, path)
+}
+
+/// [`lstat`] of a name in an open directory.
+pub(crate) fn lstat_in(directory: &Fd, name: &CStr) -> Result<libc::stat> {
+    lstat_at(directory.0, name)
+}
+
+fn lstat_at(directory: i32, name: &CStr) -> Result<libc::stat> {
     let mut st = MaybeUninit::<libc::stat>::uninit();
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
-    call!(
-        SYS_newfstatat,
-        libc::AT_FDCWD,
-        path.as_ptr(),
-        st.as_mut_ptr(),
-        flags
-    )?;
+    let (at, flags) = (st.as_mut_ptr(), libc::AT_SYMLINK_NOFOLLOW);
+    call!(SYS_newfstatat, directory, name.as_ptr(), at, flags)?;
     // SAFETY: the kernel filled it.
     Ok(unsafe { st.assume_init() })
 }
@@ -200,9 +203,25 @@ fn may_reach(end: u64) -> Result<()> {
 }
 
 /// [`open`] of a name in an open directory.
-pub(crate) fn open_in(directory: &Fd, name: &CStr, flags: i32) -> Result<Fd> {
+pub(crate) fn open_in(directory: &Fd, name: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    call!(SYS_openat, directory.0, name.as_ptr(), flags, 0).map(|fd| Fd(fd as i32))
+    call!(SYS_openat, directory.0, name.as_ptr(), flags, mode).map(|fd| Fd(fd as i32))
+}
+
+/// Opens a path in which there is no link. ELOOP: there is one; ENOSYS: before Linux 5.6.
+pub(crate) fn open_without_links(path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
+    const RESOLVE_NO_SYMLINKS: u64 = 4;
+    let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    let how = [flags as u64, u64::from(mode), RESOLVE_NO_SYMLINKS];
+    let size = size_of_val(&how);
+    call!(
+        SYS_openat2,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        how.as_ptr(),
+        size
+    )
+    .map(|fd| Fd(fd as i32))
 }
 
 /// Makes the first `len` bytes really there. False: this file system cannot.
@@ -226,70 +245,69 @@ pub(crate) fn fchmod(fd: &Fd, mode: u32) -> Result<()> {
     call!(SYS_fchmod, fd.0, mode).map(drop)
 }
 
+/// The flags of a program's `open` that a descriptor has, in place of our own.
+pub(crate) fn set_flags(fd: &Fd, flags: i32) -> Result<()> {
+    let on_exec = if flags & libc::O_CLOEXEC != 0 {
+        libc::FD_CLOEXEC
+    } else {
+        0
+    };
+    call!(SYS_fcntl, fd.0, libc::F_SETFL, flags)?;
+    call!(SYS_fcntl, fd.0, libc::F_SETFD, on_exec).map(drop)
+}
+
 pub(crate) fn flock(fd: &Fd, how: i32) -> Result<()> {
     call!(SYS_flock, fd.0, how).map(drop)
 }
 
-pub(crate) fn mkdir(path: &CStr, mode: u32) -> Result<()> {
-    call!(SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode).map(drop)
+pub(crate) fn mkdir(directory: &Fd, name: &CStr, mode: u32) -> Result<()> {
+    call!(SYS_mkdirat, directory.0, name.as_ptr(), mode).map(drop)
 }
 
-pub(crate) fn chmod(path: &CStr, mode: u32) -> Result<()> {
-    call!(SYS_fchmodat, libc::AT_FDCWD, path.as_ptr(), mode).map(drop)
-}
-
-pub(crate) fn unlink(path: &CStr) -> Result<()> {
-    call!(SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0).map(drop)
-}
-
-pub(crate) fn rmdir(path: &CStr) -> Result<()> {
-    call!(
-        SYS_unlinkat,
-        libc::AT_FDCWD,
-        path.as_ptr(),
-        libc::AT_REMOVEDIR
-    )
-    .map(drop)
-}
-
-/// A second name for a file; fails when the name is taken.
-pub(crate) fn link(from: &CStr, to: &CStr) -> Result<()> {
-    let cwd = libc::AT_FDCWD;
-    call!(SYS_linkat, cwd, from.as_ptr(), cwd, to.as_ptr(), 0).map(drop)
+pub(crate) fn unlink(directory: &Fd, name: &CStr, how: i32) -> Result<()> {
+    call!(SYS_unlinkat, directory.0, name.as_ptr(), how).map(drop)
 }
 
 /// A link that holds a text; fails when the name is taken.
-pub(crate) fn symlink(text: &CStr, at: &CStr) -> Result<()> {
-    call!(SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, at.as_ptr()).map(drop)
+pub(crate) fn symlink(text: &CStr, directory: &Fd, name: &CStr) -> Result<()> {
+    call!(SYS_symlinkat, text.as_ptr(), directory.0, name.as_ptr()).map(drop)
 }
 
 /// The text of a link. EINVAL: not a link.
 pub(crate) fn readlink(path: &CStr, text: &mut [u8]) -> Result<usize> {
-    call!(
-        SYS_readlinkat,
-        libc::AT_FDCWD,
-        path.as_ptr(),
-        text.as_mut_ptr(),
-        text.len()
-    )
+    readlink_at(libc::AT_FDCWD, path, text)
+}
+
+/// [`readlink`] of a name in an open directory.
+pub(crate) fn readlink_in(directory: &Fd, name: &CStr, text: &mut [u8]) -> Result<usize> {
+    readlink_at(directory.0, name, text)
+}
+
+fn readlink_at(directory: i32, name: &CStr, text: &mut [u8]) -> Result<usize> {
+    let (at, len) = (text.as_mut_ptr(), text.len());
+    call!(SYS_readlinkat, directory, name.as_ptr(), at, len)
 }
 
 /// Another name for a file; fails when the name is taken.
-pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
+pub(crate) fn rename_new(directory: &Fd, from: &CStr, to: &CStr) -> Result<()> {
     const RENAME_NOREPLACE: u32 = 1;
-    let (cwd, how) = (libc::AT_FDCWD, RENAME_NOREPLACE);
-    match call!(SYS_renameat2, cwd, from.as_ptr(), cwd, to.as_ptr(), how) {
+    let (at, how) = (directory.0, RENAME_NOREPLACE);
+    match call!(SYS_renameat2, at, from.as_ptr(), at, to.as_ptr(), how) {
         // A file system that cannot, or an older kernel.
-        Err(Errno::EINVAL | Errno::ENOSYS) => link(from, to).and_then(|()| unlink(from)),
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            call!(SYS_linkat, at, from.as_ptr(), at, to.as_ptr(), 0)?;
+            unlink(directory, from, 0)
+        }
         other => other.map(drop),
     }
 }
 
-pub(crate) fn set_acl(path: &CStr, acl: &[u8]) -> Result<()> {
+/// The access list of an open file.
+pub(crate) fn set_acl(fd: &Fd, acl: &[u8]) -> Result<()> {
     let name = c"system.posix_acl_access";
     call!(
-        SYS_lsetxattr,
-        path.as_ptr(),
+        SYS_fsetxattr,
+        fd.0,
         name.as_ptr(),
         acl.as_ptr(),
         acl.len(),

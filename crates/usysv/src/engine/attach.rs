@@ -9,7 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::object::{Kind, index_of};
 use crate::process;
 use crate::shm::owner;
-use crate::shm::pieces::{Guard, NO_SLOT, Part};
+use crate::shm::pieces::{Guard, HUGE_PAGES, NO_SLOT, Part};
 use crate::shm::{self, Held, Locked, PAGE};
 use crate::sys;
 
@@ -148,10 +148,11 @@ impl Engine {
         if !Creds::current().may(&segment.owned(), asked) {
             return Err(Errno::EACCES);
         }
-        let (fd, len, file) = segment.open_data(flags & SHM_RDONLY == 0)?;
+        let data = segment.open_data(flags & SHM_RDONLY == 0)?;
         if place.addr.checked_add(segment.size()).is_none() && flags & SHM_REMAP == 0 {
             return Err(Errno::EINVAL);
         }
+        let len = data.len;
         if kept_free != 0 && kept_free != len {
             return Err(Errno::EIDRM);
         }
@@ -159,7 +160,7 @@ impl Engine {
         let reserved = libc::MAP_NORESERVE;
         // SAFETY: without SHM_REMAP nothing is replaced but what was kept free; with it the caller of `shmat` promised
         // that nobody uses what is.
-        let start = unsafe { sys::map_at(place.addr, len, prot, place.how | reserved, &fd) };
+        let start = unsafe { sys::map_at(place.addr, len, prot, place.how | reserved, &data.fd) };
         let start = match start {
             Err(Errno::EEXIST) => return Err(Errno::EINVAL),
             other => other?,
@@ -172,11 +173,11 @@ impl Engine {
         let mut part = Part {
             id: segment.id(),
             slot: NO_SLOT,
-            flags: prot as u32,
+            flags: prot as u32 | if data.is_huge { HUGE_PAGES } else { 0 },
             start,
             len,
             base: start,
-            file,
+            file: data.file,
         };
         match self.count_in(segment, &part, at) {
             Ok(slot) => part.slot = slot,

@@ -126,7 +126,7 @@ impl Semaphores for Engine {
             flags: semflg,
             fits: &|pin| match object::identity(pin)?.units < u64::from(nsems) {
                 true => Err(Errno::EINVAL),
-                false => Ok(()),
+                false => sem::see(pin),
             },
             make: &|owned| {
                 if nsems == 0 {

@@ -6,6 +6,7 @@ use crate::backend::SharedMemory;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::lock::impatiently;
 use crate::namespace::Limits;
 use crate::object::{self, Kind};
@@ -67,7 +68,7 @@ impl Engine {
     /// Makes the file of a segment's bytes.
     fn make_data(&self, path: &Path, size: usize, owned: &crate::creds::Owned) -> Result<()> {
         let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let fd = sys::open(path.as_c(), how, 0o600)?;
+        let fd = files::open(path, how, 0o600)?;
         crashpoint!("create.data_made");
         let sized = whole_pages(size)
             .ok_or(Errno::EINVAL)
@@ -75,7 +76,7 @@ impl Engine {
             .and_then(|()| sys::fchmod(&fd, owned.mode & 0o666));
         sized.map_err(|e| {
             // It is nobody's yet; what stays is swept by the next creation at this index.
-            let _ = sys::unlink(path.as_c());
+            let _ = files::unlink(path);
             match e {
                 Errno::EFBIG => Errno::ENOMEM,
                 other => other,
@@ -112,7 +113,7 @@ impl Engine {
             let bytes = self.pin_index(Kind::Shm, index as i32).and_then(|pin| {
                 self.on_pinned(&pin, |segment| {
                     let counts = segment.id() != but && segment.locker() == Some(uid);
-                    Ok(if counts { segment.pages() * PAGE } else { 0 })
+                    Ok(if counts { segment.bytes() } else { 0 })
                 })
             });
             sum = sum.saturating_add(bytes.unwrap_or(0) as u64);
@@ -234,8 +235,7 @@ impl SharedMemory for Engine {
                 }
                 let owned = segment.owned();
                 let mine = creds.euid == owned.uid || creds.euid == owned.cuid;
-                let size = (segment.pages() * PAGE) as u64;
-                Ok((mine, size, segment.is_huge()))
+                Ok((mine, segment.bytes() as u64, segment.is_huge()))
             })
             .map_err(|e| match gone(e) {
                 // The file keeps out whom the mode shuts out.

@@ -39,6 +39,7 @@ pub(crate) use wait::Selector;
 
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::handle::Pin;
 use crate::lock::Left;
 use crate::map::Map;
@@ -103,7 +104,7 @@ impl Locked<'_> {
         let extents = self.h.extents.load(Relaxed) as usize;
         let len = layout::file_len(extents)?;
         let path = self.ns.index_path(Kind::Msg, index_of(self.id))?;
-        let fd = sys::open(path.as_c(), libc::O_RDWR, 0)?;
+        let fd = files::open_again(&path, self.pin.file())?;
         self.pin.remap(&fd, len)?;
         self.map = self.pin.map();
         Ok(())

@@ -73,9 +73,11 @@ impl Locked<'_> {
         }
         h.tail.store(index, Relaxed);
         crashpoint!("msg.append.linked");
-        h.qnum.store(h.qnum.load(Relaxed) + 1, Relaxed);
+        h.qnum.store(h.qnum.load(Relaxed).wrapping_add(1), Relaxed);
         h.cbytes.store(
-            h.cbytes.load(Relaxed) + u64::from(slot.len.load(Relaxed)),
+            h.cbytes
+                .load(Relaxed)
+                .wrapping_add(u64::from(slot.len.load(Relaxed))),
             Relaxed,
         );
         Ok(())
@@ -231,7 +233,7 @@ impl Locked<'_> {
     }
 
     fn add_type(&mut self, index: u32) -> Result<()> {
-        let types = self.h.types.load(Relaxed) + 1;
+        let types = self.h.types.load(Relaxed).wrapping_add(1);
         if types > 2 * self.buckets().1 {
             self.more_buckets()?;
         }

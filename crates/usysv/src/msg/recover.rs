@@ -174,7 +174,7 @@ impl Locked<'_> {
                 HANDED if self.is_handed(index) && self.mark_blocks(index)? => {
                     self.h
                         .handed
-                        .store(self.h.handed.load(Relaxed) + 1, Relaxed);
+                        .store(self.h.handed.load(Relaxed).wrapping_add(1), Relaxed);
                     continue;
                 }
                 MESSAGE | HANDED if self.mark_blocks(index)? => {
@@ -287,7 +287,10 @@ impl Locked<'_> {
         for run in sorted {
             all = self.merge(run, all)?;
         }
+        // A list that somebody bent to a ring meanwhile ends all the same.
+        let mut left = self.h.slots.load(Relaxed);
         while all != NIL {
+            left = left.checked_sub(1).ok_or(Errno::EIO)?;
             let next = self.slot(all)?.next.load(Relaxed);
             f(self, all)?;
             all = next;
@@ -297,7 +300,9 @@ impl Locked<'_> {
 
     fn merge(&self, mut a: u32, mut b: u32) -> Result<u32> {
         let (mut first, mut last) = (NIL, NIL);
+        let mut left = self.h.slots.load(Relaxed);
         while a != NIL || b != NIL {
+            left = left.checked_sub(1).ok_or(Errno::EIO)?;
             let a_first = b == NIL
                 || a != NIL && self.slot(a)?.seq.load(Relaxed) <= self.slot(b)?.seq.load(Relaxed);
             let taken = if a_first { a } else { b };

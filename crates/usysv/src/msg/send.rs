@@ -253,7 +253,7 @@ impl Locked<'_> {
         self.tell(owner, GOT)?;
         self.h
             .handed
-            .store(self.h.handed.load(Relaxed) + 1, Relaxed);
+            .store(self.h.handed.load(Relaxed).wrapping_add(1), Relaxed);
         crashpoint!("msg.hand.told");
         self.done();
         Ok(())

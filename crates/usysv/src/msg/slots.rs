@@ -6,6 +6,7 @@ use super::layout::{self, Area, BLOCK, FREE, INLINE, NIL, PAGE, SLOT, Slot};
 use super::{Locked, layout::Waiter};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::object::{Kind, index_of};
 use crate::sys;
 use core::sync::atomic::Ordering::*;
@@ -255,7 +256,7 @@ impl Locked<'_> {
         let extents = self.h.extents.load(Relaxed) as usize + 1;
         let len = layout::file_len(extents)?;
         let path = self.ns.index_path(Kind::Msg, index_of(self.id))?;
-        let fd = sys::open(path.as_c(), libc::O_RDWR, 0).map_err(|_| Errno::ENOMEM)?;
+        let fd = files::open_again(&path, self.pin.file()).map_err(|_| Errno::ENOMEM)?;
         if (sys::fstat(&fd)?.st_size as u64) < len as u64 {
             sys::ftruncate(&fd, len as u64).map_err(|_| Errno::ENOMEM)?;
         }
@@ -301,7 +302,9 @@ impl Locked<'_> {
         for index in 0..self.slots {
             match self.slot(index) {
                 Ok(slot) if slot.state.load(Relaxed) != FREE => keep = index + 1,
-                _ => {}
+                Ok(_) => {}
+                // A count that somebody made up ends here, not in a minute.
+                Err(_) => break,
             }
         }
         let slots = (keep as usize * SLOT).next_multiple_of(PAGE).max(PAGE) / SLOT;
@@ -322,7 +325,7 @@ impl Locked<'_> {
                 let _ = self.free_slot(index);
             }
         }
-        for k in 0..h.extents.load(Relaxed) as usize {
+        for k in 0..layout::extents_in(self.map.len()) {
             let below = if k == 0 {
                 0
             } else {

@@ -44,6 +44,9 @@ pub(super) const GONE: u32 = 4;
 
 /// How long a sleeper sleeps before it looks for itself.
 const BEAT_NS: u64 = 500_000_000;
+/// Waiters whose threads are asked after in one look: whoever makes up more must not hold up who
+/// looks. The rest have their turn at the next.
+const MOST_ASKED: u32 = 4096;
 /// A message that was handed over this long ago is looked after.
 const FETCH_MS: u64 = 20;
 /// And is put back after this long, even if its receiver lives.
@@ -288,7 +291,7 @@ impl Locked<'_> {
             _ => self.slot(last)?.next.store(index, Relaxed),
         }
         tail.store(index, Relaxed);
-        count.store(count.load(Relaxed) + 1, Relaxed);
+        count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
         Ok(())
     }
 
@@ -437,12 +440,16 @@ impl Locked<'_> {
             return Ok(false);
         }
         let now = sys::monotonic_ms();
-        let mut found = false;
+        let (mut found, mut left) = (false, MOST_ASKED);
         for index in 0..self.slots {
             let slot = self.slot(index)?;
             if slot.state.load(Relaxed) != HANDED {
                 continue;
             }
+            if left == 0 {
+                break;
+            }
+            left -= 1;
             let owner = slot.prev.load(Relaxed);
             let waiter = self.waiter(owner)?;
             let age = now.wrapping_sub(waiter.news_ms.load(Relaxed));
@@ -486,23 +493,34 @@ impl Locked<'_> {
     /// Looks for dead waiters when there are many, so that they do not pile up.
     fn sweep(&mut self) -> Result<()> {
         let h = self.h;
-        let waiting = h.receivers.load(Relaxed) + h.senders.load(Relaxed);
+        let waiting = h
+            .receivers
+            .load(Relaxed)
+            .wrapping_add(h.senders.load(Relaxed));
         if waiting < h.sweep_at.load(Relaxed) {
             return Ok(());
         }
         self.bury_dead()?;
-        let waiting = h.receivers.load(Relaxed) + h.senders.load(Relaxed);
+        let waiting = h
+            .receivers
+            .load(Relaxed)
+            .wrapping_add(h.senders.load(Relaxed));
         h.sweep_at.store(waiting.saturating_mul(2).max(16), Relaxed);
         Ok(())
     }
 
     /// Frees the slots of waiters whose threads are gone; their messages go back.
     pub(super) fn bury_dead(&mut self) -> Result<()> {
+        let mut left = MOST_ASKED;
         for index in 0..self.slots {
             let slot = self.slot(index)?;
             if !matches!(slot.state.load(Relaxed), RECEIVER | SENDER) {
                 continue;
             }
+            if left == 0 {
+                break;
+            }
+            left -= 1;
             let waiter = self.waiter(index)?;
             if liveness::thread_lives(waiter.pid.load(Relaxed), waiter.tid.load(Relaxed)) {
                 continue;

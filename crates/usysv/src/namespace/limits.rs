@@ -8,6 +8,7 @@ use super::{Head, Namespace, SETTLE_MS};
 use crate::abi::IPCMNI;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::path::{Digits, Path};
 use crate::sys;
 use core::ffi::CStr;
@@ -185,7 +186,7 @@ impl Namespace {
         let mut text = [0; 128];
         let len = self
             .text_path(file.0)
-            .and_then(|path| sys::open(path.as_c(), libc::O_RDONLY, 0))
+            .and_then(|path| files::open_file(&path, libc::O_RDONLY, 0))
             .and_then(|fd| sys::read(&fd, &mut text, 0));
         let text = text.get(..len.unwrap_or(0)).unwrap_or(&[]);
         (parse_text(text, file, old), text.contains(&b'\n'))
@@ -201,6 +202,15 @@ impl Namespace {
         Ok(visit(self.text_path(file)?.as_c()))
     }
 
+    /// Opens a text file, named as in `/proc/sys/kernel`, with the flags of a program's `open`: a
+    /// bare descriptor, which the caller closes.
+    pub fn open_limit(&self, file: &str, flags: i32) -> Result<i32> {
+        file_named(file)?;
+        let fd = files::open_file(&self.text_path(file)?, flags, 0)?;
+        sys::set_flags(&fd, flags)?;
+        Ok(fd.into_raw())
+    }
+
     /// Calls `visit` with what a file of `/proc/sys/kernel` holds. EINVAL: no such file.
     pub fn with_limit_text<T>(&self, file: &str, visit: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let file = file_named(file)?;
@@ -213,7 +223,7 @@ impl Namespace {
     pub fn limit_edited(&self, file: &str) {
         if let Ok(fd) = self
             .text_path(file)
-            .and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0))
+            .and_then(|path| files::open_file(&path, libc::O_WRONLY, 0))
         {
             let _ = sys::ftruncate(&fd, 0);
         }
@@ -227,7 +237,7 @@ impl Namespace {
             // Opened by another user than this process is now; who may not write may not write.
             _ => {
                 let ns = self.file(&[b"ns"]);
-                if let Ok(fd) = ns.and_then(|path| sys::open(path.as_c(), libc::O_WRONLY, 0)) {
+                if let Ok(fd) = ns.and_then(|path| files::open_file(&path, libc::O_WRONLY, 0)) {
                     let at = offset_of!(Head, edited) as u64;
                     let _ = sys::write(&fd, &now.to_ne_bytes(), at);
                 }
@@ -298,7 +308,7 @@ fn text_of((_, first, count): (&str, usize, usize), values: &Values) -> Result<P
 
 fn write_text(dir: &Path, file: (&str, usize, usize), values: &Values) -> Result<()> {
     let path = Path::of(&[dir.as_bytes(), b"/limits/", file.0.as_bytes()])?;
-    let fd = sys::open(path.as_c(), libc::O_WRONLY | libc::O_CREAT, 0o644)?;
+    let fd = files::open_file(&path, libc::O_WRONLY | libc::O_CREAT, 0o644)?;
     let text = text_of(file, values)?;
     sys::ftruncate(&fd, 0)?;
     crashpoint!("limits.text.emptied");

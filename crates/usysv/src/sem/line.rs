@@ -14,14 +14,18 @@ use crate::liveness;
 use core::sync::atomic::Ordering::*;
 
 impl Set<'_> {
+    fn bell_of_waiter(&self, index: u32) -> Result<Bell> {
+        let slot = self.p.slot(index)?;
+        Ok(Bell {
+            index: slot.bell[0].load(Relaxed),
+            generation: slot.bell[1].load(Relaxed),
+        })
+    }
+
     /// Whether the thread of a waiter is gone.
     pub(super) fn is_dead(&self, index: u32) -> Result<bool> {
         let slot = self.p.slot(index)?;
-        let bell = Bell {
-            index: slot.bell[0].load(Relaxed),
-            generation: slot.bell[1].load(Relaxed),
-        };
-        Ok(match bell {
+        Ok(match self.bell_of_waiter(index)? {
             Bell::NONE => {
                 let (pid, tid) = (slot.pid.load(Relaxed), slot.tid.load(Relaxed));
                 !liveness::thread_lives(pid, tid)
@@ -30,6 +34,10 @@ impl Set<'_> {
         })
     }
 }
+
+/// Sleepers whose threads are asked after while the lock is held: whoever makes up more must not
+/// hold up who looks.
+const MOST_ASKED: u32 = 4096;
 
 impl Locked<'_> {
     /// The line that a waiter belongs in now.
@@ -74,12 +82,14 @@ impl Locked<'_> {
             if h.complex.load(Relaxed) == 0 {
                 self.merge()?;
             }
-            h.complex.store(h.complex.load(Relaxed) + 1, Relaxed);
+            h.complex
+                .store(h.complex.load(Relaxed).wrapping_add(1), Relaxed);
             crashpoint!("sem.line_up.complex");
         }
         self.append(index)?;
         crashpoint!("sem.line_up.appended");
-        h.waiting.store(h.waiting.load(Relaxed) + 1, Relaxed);
+        h.waiting
+            .store(h.waiting.load(Relaxed).wrapping_add(1), Relaxed);
         Ok(())
     }
 
@@ -331,6 +341,17 @@ impl Locked<'_> {
             }
             Outcome::Blocks(_) => Err(Errno::EIO),
         }
+    }
+
+    /// Whether the thread of a waiter is gone, as far as there is time to ask.
+    pub(super) fn is_dead(&self, index: u32) -> Result<bool> {
+        if self.bell_of_waiter(index)? == Bell::NONE {
+            let asked = self.asked.replace(self.asked.get().saturating_add(1));
+            if asked >= MOST_ASKED {
+                return Ok(false);
+            }
+        }
+        self.set.is_dead(index)
     }
 
     /// Calls `f` with every waiter that lives and has no news.

@@ -39,6 +39,7 @@ use crate::object::LIVE;
 use crate::process::{self, Identity};
 use crate::sys;
 use crate::tls::Block;
+use core::cell::Cell;
 use core::sync::atomic::Ordering::*;
 use layout::{Header, Parts, Plan};
 
@@ -57,6 +58,8 @@ pub(crate) struct Locked<'a> {
     set: Set<'a>,
     wakes: [u32; 4],
     waking: usize,
+    /// How often /proc was asked for a sleeper without a bell.
+    asked: Cell<u32>,
 }
 
 impl<'a> core::ops::Deref for Locked<'a> {
@@ -77,19 +80,30 @@ pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<L
     set.locked(fine, id)
 }
 
+/// Notes what a set is when it is first met: see [`Pin::still_is`].
+pub(crate) fn see(pin: &Pin<'_>) -> Result<()> {
+    let h: &Header = pin.map().at(0)?;
+    let nsems = h.nsems.load(Relaxed);
+    match pin.still_is(nsems, || Plan::of(nsems as usize).len() == pin.map().len()) {
+        true => Ok(()),
+        false => Err(unlike_before(h)),
+    }
+}
+
 impl<'a> Set<'a> {
     #[inline(always)]
     fn of(ns: &'a Namespace, pin: &'a Pin<'a>, me: Identity) -> Result<Set<'a>> {
         let map = pin.map();
         let h: &Header = map.at(0)?;
         let nsems = h.nsems.load(Relaxed);
+        let plan = Plan::of(nsems as usize);
+        // Callers have arrays of that many: more would be written beyond their ends.
+        if !pin.still_is(nsems, || plan.len() == map.len()) {
+            return Err(unlike_before(h));
+        }
         Ok(Set {
             h,
-            p: Parts {
-                map,
-                plan: Plan::of(nsems as usize),
-                nsems,
-            },
+            p: Parts { map, plan, nsems },
             pin,
             ns,
             me,
@@ -112,6 +126,7 @@ impl<'a> Set<'a> {
             set: self,
             wakes: [layout::NIL; 4],
             waking: 0,
+            asked: Cell::new(0),
         };
         if fine { Ok(q) } else { look_closer(q, id) }
     }
@@ -123,6 +138,12 @@ impl<'a> Set<'a> {
     pub fn nsems(&self) -> u32 {
         self.p.nsems
     }
+}
+
+/// What is said of a set whose number of semaphores is not what it was.
+#[cold]
+fn unlike_before(h: &Header) -> Errno {
+    h.object.check_live().err().unwrap_or(Errno::EIO)
 }
 
 #[cold]

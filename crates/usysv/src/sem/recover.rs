@@ -152,7 +152,7 @@ impl Locked<'_> {
             } else if adj.0.load(Relaxed) != 0 {
                 let sem = self.p.sem(num)?;
                 sem.adjusters
-                    .store(sem.adjusters.load(Relaxed) + 1, Relaxed);
+                    .store(sem.adjusters.load(Relaxed).wrapping_add(1), Relaxed);
             }
         }
         Ok(())
@@ -208,8 +208,12 @@ impl Locked<'_> {
 
     /// Lines everybody up who waits, in the order of their numbers.
     fn line_up_all(&mut self) -> Result<()> {
-        let mut after = 0;
-        loop {
+        /// Looks at slots, after which the rest is lined up as it lies: more sleepers than there
+        /// can be at a time are somebody's invention.
+        const MOST_LOOKS: u64 = 1 << 22;
+        let (mut after, mut looks) = (0, 0);
+        while looks < MOST_LOOKS {
+            looks += u64::from(self.h.slots.load(Relaxed));
             let mut first = (u64::MAX, NIL);
             for index in 0..self.h.slots.load(Relaxed) {
                 let slot = self.p.slot(index)?;
@@ -225,6 +229,14 @@ impl Locked<'_> {
             self.line_up(first.1)?;
             after = first.0 + 1;
         }
+        for index in 0..self.h.slots.load(Relaxed) {
+            let slot = self.p.slot(index)?;
+            let waits = slot.state.load(Relaxed) == WAITS && slot.news.load(Relaxed) == 0;
+            if waits && slot.seq.load(Relaxed) >= after {
+                self.line_up(index)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -72,9 +72,9 @@ impl Locked<'_> {
         // An old kernel: the file system says it.
         let path = self.ns.index_path(
             crate::object::Kind::Sem,
-            crate::object::index_of(self.h.object.id()),
+            crate::object::index_of(self.pin.id()),
         )?;
-        let fd = crate::sys::open(path.as_c(), libc::O_RDWR, 0)?;
+        let fd = crate::files::open_again(&path, self.pin.file())?;
         crate::sys::fallocate_at(&fd, at as u64, len as u64)
             .map(drop)
             .map_err(|_| Errno::ENOMEM)
@@ -156,8 +156,10 @@ impl Locked<'_> {
             crashpoint!("sem.slots.continues");
             last.store(taken, Relaxed);
             crashpoint!("sem.slots.continued");
-            slot.nops
-                .store(slot.nops.load(Relaxed) + part.len() as u32, Relaxed);
+            slot.nops.store(
+                slot.nops.load(Relaxed).wrapping_add(part.len() as u32),
+                Relaxed,
+            );
             last = &more.more;
         }
         Ok(index)

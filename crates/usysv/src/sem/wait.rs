@@ -232,7 +232,9 @@ impl<'a> Sleeper<'a> {
             return Ok(None);
         }
         if let Some(watch) = q.watch_besides(self.index)? {
-            self.slot.deep.store(q.h.watch.load(Relaxed) + 1, Relaxed);
+            self.slot
+                .deep
+                .store(q.h.watch.load(Relaxed).wrapping_add(1), Relaxed);
             let bell = Some(watch).filter(|bell| *bell != Bell::NONE);
             let ns = if bell.is_some() { DEEP_NS } else { DEAF_NS };
             return Ok(Some(Sleep { ns, bell }));

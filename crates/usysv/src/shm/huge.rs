@@ -12,6 +12,7 @@
 use crate::crash::crashpoint;
 use crate::creds::{Creds, Owned};
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::lines::find_line;
 use crate::path::{Digits, Path, parse_decimal};
 use crate::shm::PAGE;
@@ -55,7 +56,7 @@ impl Huge {
     /// What the link at a path says. EINVAL: it is no link; EIO: it is not one of ours.
     pub fn of(link: &Path) -> Result<Huge> {
         let mut text = [0; 64];
-        let len = sys::readlink(link.as_c(), &mut text)?;
+        let len = files::readlink(link, &mut text)?;
         Huge::parse(text.get(..len).unwrap_or(&[])).ok_or(Errno::EIO)
     }
 
@@ -98,12 +99,12 @@ impl Huge {
     /// Makes the link and the file. EEXIST: the link is there; ENOMEM: no hugetlbfs, or not enough
     /// free pages, of which the segment's are reserved here, as the kernel does.
     pub fn create(&self, link: &Path, reserve: bool, owned: &Owned) -> Result<()> {
-        sys::symlink(self.text()?.as_c(), link.as_c())?;
+        files::symlink(&self.text()?, link)?;
         crashpoint!("create.huge.linked");
         let made = self.make_file(reserve, owned);
         if made.is_err() {
             // A name that stays is nobody's, and swept by the next creation at this index.
-            let _ = sys::unlink(link.as_c());
+            let _ = files::unlink(link);
         }
         made.map_err(|_| Errno::ENOMEM)
     }
@@ -111,10 +112,10 @@ impl Huge {
     fn make_file(&self, reserve: bool, owned: &Owned) -> Result<()> {
         let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         let made = self.on_each_mount(|path| {
-            let fd = sys::open(path.as_c(), how, 0o600).ok()?;
+            let fd = files::open(path, how, 0o600).ok()?;
             let done = self.fill(&fd, reserve, owned);
             if done.is_err() {
-                let _ = sys::unlink(path.as_c());
+                let _ = files::unlink(path);
             }
             done.ok()
         });
@@ -135,7 +136,7 @@ impl Huge {
     /// The file that a link names. ENOENT: it is gone, or not to be reached from here; EIO: it is
     /// not of the user who made the link.
     pub fn find(&self, link: &Path) -> Result<Found> {
-        let owner = sys::lstat(link.as_c())?.st_uid;
+        let owner = files::lstat(link)?.st_uid;
         let found = self.on_each_mount(|path| {
             let st = sys::lstat(path.as_c()).ok()?;
             Some(Found { path: *path, st })
@@ -148,7 +149,7 @@ impl Huge {
     /// Opens the file that a link names, and tells its page size. Errors are those of `find`.
     pub fn open(&self, link: &Path, how: i32) -> Result<(Fd, usize)> {
         let found = self.find(link)?;
-        let fd = sys::open(found.path.as_c(), how, 0)?;
+        let fd = files::open_file(&found.path, how, 0)?;
         let st = sys::fstat(&fd)?;
         let is_it = [st.st_dev, st.st_ino] == [found.st.st_dev, found.st.st_ino];
         let page = 1 << self.log2;
@@ -158,10 +159,10 @@ impl Huge {
     /// Takes the file away that a link names, and then the link.
     pub fn remove(link: &Path) -> Result<()> {
         if let Ok(found) = Huge::of(link).and_then(|huge| huge.find(link)) {
-            sys::unlink(found.path.as_c())?;
+            files::unlink(&found.path)?;
             crashpoint!("remove.huge");
         }
-        sys::unlink(link.as_c())
+        files::unlink(link)
     }
 
     /// Calls `visit` with the file's path on each hugetlbfs with pages of this size.

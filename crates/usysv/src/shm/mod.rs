@@ -37,6 +37,7 @@ pub(crate) use records::Held;
 
 use crate::creds::Owned;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::handle::Pin;
 use crate::lock::Left;
 use crate::map::Map;
@@ -101,6 +102,16 @@ pub(crate) fn lock<'a>(
     Ok(segment)
 }
 
+/// The bytes of a segment, open.
+pub(crate) struct Data {
+    pub fd: Fd,
+    /// Bytes of whole pages.
+    pub len: usize,
+    /// Device and inode.
+    pub file: [u64; 2],
+    pub is_huge: bool,
+}
+
 impl Locked<'_> {
     /// Maps what another process added to the file.
     #[cold]
@@ -114,18 +125,18 @@ impl Locked<'_> {
 
     fn open(&self) -> Result<Fd> {
         let path = self.ns.index_path(Kind::Shm, index_of(self.id))?;
-        sys::open(path.as_c(), libc::O_RDWR, 0)
+        files::open_again(&path, self.pin.file())
     }
 
-    /// The file of its bytes, how many bytes of whole pages there are, and its device and inode.
-    pub fn open_data(&self, writable: bool) -> Result<(Fd, usize, [u64; 2])> {
+    /// The file of its bytes.
+    pub fn open_data(&self, writable: bool) -> Result<Data> {
         let how = if writable {
             libc::O_RDWR
         } else {
             libc::O_RDONLY
         };
         let path = self.ns.beside_path(Kind::Shm, index_of(self.id))?;
-        let opened = match sys::open(path.as_c(), how, 0) {
+        let opened = match files::open(&path, how, 0) {
             Err(Errno::ELOOP) => Huge::of(&path)?.open(&path, how),
             other => other.map(|fd| (fd, PAGE)),
         };
@@ -136,10 +147,17 @@ impl Locked<'_> {
         let len = self.size().checked_next_multiple_of(page);
         let len = len.ok_or(Errno::EIO)?;
         let st = sys::fstat(&fd)?;
-        if st.st_mode & libc::S_IFMT != libc::S_IFREG || st.st_size < len as i64 {
+        files::check(&st)?;
+        // Less than there was would be a SIGSEGV for who knows the size.
+        if st.st_size as u64 != len as u64 {
             return Err(Errno::EIO);
         }
-        Ok((fd, len, [st.st_dev, st.st_ino]))
+        Ok(Data {
+            fd,
+            len,
+            file: [st.st_dev, st.st_ino],
+            is_huge: page != PAGE,
+        })
     }
 
     pub fn is_huge(&self) -> bool {
@@ -170,7 +188,7 @@ impl Namespace {
     /// The file of a segment's bytes. ENOENT: there is none.
     pub(crate) fn data_of(&self, index: u32) -> Result<Found> {
         let path = self.beside_path(Kind::Shm, index)?;
-        let st = sys::lstat(path.as_c())?;
+        let st = files::lstat(&path)?;
         match st.st_mode & libc::S_IFMT == libc::S_IFLNK {
             true => Huge::of(&path)?.find(&path),
             false => Ok(Found { path, st }),
@@ -182,7 +200,7 @@ impl Namespace {
         let Ok(path) = self.beside_path(Kind::Shm, index) else {
             return 0;
         };
-        match sys::lstat(path.as_c()) {
+        match files::lstat(&path) {
             Ok(st) if st.st_mode & libc::S_IFMT == libc::S_IFLNK => {
                 Huge::of(&path).map_or(0, |huge| huge.pages())
             }

@@ -8,9 +8,8 @@
 //! process ends.
 
 use crate::bell::{self, Bell};
-use crate::lines::find_line;
+use crate::maps::{self, Line};
 use crate::namespace::Namespace;
-use crate::path::{Digits, Path};
 
 /// Whether the bell of a record rings, or there is none: then /proc has to tell.
 pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
@@ -50,36 +49,13 @@ pub(super) fn mapping(pid: u32, inode: u64, addr: u64) -> Mapping {
     if inode == 0 {
         return Mapping::Unknown;
     }
-    let pid = Digits::decimal(u64::from(pid));
-    let Ok(path) = Path::of(&[b"/proc/", pid.as_bytes(), b"/maps"]) else {
-        return Mapping::Unknown;
+    let here = |line: &Line<'_>| {
+        let is = line.has(addr) && line.inode == inode;
+        is.then(|| line.is_writable())
     };
-    let mut any = false;
-    let found = find_line(path.as_c(), &mut any, |line| line_is(line, inode, addr));
-    match found {
+    match maps::find(pid, here) {
+        Err(_) => Mapping::Unknown,
+        Ok(None) => Mapping::Other,
         Ok(Some(writable)) => Mapping::File { writable },
-        Ok(None) if any => Mapping::Other,
-        // A process that is about to end, or an image that may not be looked at.
-        Ok(None) | Err(_) => Mapping::Unknown,
     }
-}
-
-/// `start-end perms offset dev inode path`: whether it can be written, if it is this file there.
-fn line_is(line: &[u8], inode: u64, addr: u64) -> Option<bool> {
-    let mut words = line.split(|&c| c == b' ').filter(|w| !w.is_empty());
-    let mut ends = words.next()?.split(|&c| c == b'-').map(hex);
-    let (start, end) = (ends.next()?, ends.next()?);
-    let perms = words.next()?;
-    let is = (start..end).contains(&addr) && number(words.nth(2)?) == inode;
-    is.then(|| perms.contains(&b'w'))
-}
-
-fn hex(text: &[u8]) -> u64 {
-    text.iter().fold(0, |n, &c| {
-        n << 4 | u64::from(char::from(c).to_digit(16).unwrap_or(0))
-    })
-}
-
-fn number(text: &[u8]) -> u64 {
-    crate::path::parse_decimal(text).unwrap_or(0)
 }

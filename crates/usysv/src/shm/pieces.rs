@@ -13,6 +13,7 @@
 
 use crate::critical;
 use crate::errno::{Errno, Result};
+use crate::files;
 use crate::namespace::Namespace;
 use crate::object::index_of;
 use crate::path::{Digits, Path};
@@ -29,6 +30,8 @@ const CHUNK: usize = 256;
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// In a piece's flags, above the bits of `PROT_*`: not for fork children.
 pub(crate) const DONT_FORK: u32 = 1 << 8;
+/// Likewise: its pages are huge.
+pub(crate) const HUGE_PAGES: u32 = 1 << 15;
 
 struct Piece {
     held: AtomicU32,
@@ -300,7 +303,9 @@ pub(crate) fn restore(addr: usize) -> bool {
         let parts = here.pieces.iter().filter_map(Piece::part);
         for part in parts {
             if (part.start..part.end()).contains(&addr) {
-                return restore_part(&here.path, &part, addr);
+                // Whether the file was cut off, or the pool is empty, which is the program's to
+                // know, cannot be told here.
+                return part.flags & HUGE_PAGES == 0 && restore_part(&here.path, &part, addr);
             }
         }
         chunk = here.next.load(Relaxed);
@@ -332,18 +337,19 @@ fn restore_part(ns: &Path, part: &Part, addr: usize) -> bool {
 
 /// The file of a piece's bytes, if it still has its name.
 fn open_file(ns: &Path, part: &Part) -> Result<Fd> {
-    let directory = sys::open(ns.as_c(), libc::O_PATH | libc::O_DIRECTORY, 0)?;
-    let mut name = [0; 32];
+    let directory = files::open_directory(ns)?;
+    let directory = sys::open_in(&directory, c"shm", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    let mut name = [0; 20];
     let digits = Digits::decimal(u64::from(index_of(part.id)));
-    let text = [b"shm/", digits.as_bytes(), b".data"];
+    let text = [digits.as_bytes(), b".data"];
     for (to, from) in name.iter_mut().zip(text.into_iter().flatten()) {
         *to = *from;
     }
     let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::EIO)?;
-    let fd = sys::open_in(&directory, name, libc::O_RDWR)?;
+    let fd = sys::open_in(&directory, name, libc::O_RDWR, 0)?;
     let st = sys::fstat(&fd)?;
     match [st.st_dev, st.st_ino] == part.file {
-        true => Ok(fd),
+        true => files::check(&st).map(|()| fd),
         false => Err(Errno::EIDRM),
     }
 }

@@ -267,7 +267,8 @@ impl Locked<'_> {
         crashpoint!("shm.destroy.after_commit");
     }
 
-    pub fn pages(&self) -> usize {
-        self.size().div_ceil(PAGE)
+    /// Bytes of whole pages, as far as the file can be believed.
+    pub fn bytes(&self) -> usize {
+        self.size().div_ceil(PAGE).saturating_mul(PAGE)
     }
 }

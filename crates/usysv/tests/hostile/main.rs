@@ -5,7 +5,12 @@
 //! should be. Victims are processes under an alarm: they get errors, or stop using the object; none
 //! dies, none waits longer than a second, nothing else is touched.
 
+mod bytes;
+mod dice;
+mod found;
+mod names;
 #[allow(dead_code)]
 #[path = "../crash/rig.rs"]
 mod rig;
 mod truncated;
+mod victim;

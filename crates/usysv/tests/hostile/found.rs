@@ -1,0 +1,304 @@
+//! What the other files here found, each on its own.
+
+use crate::rig::*;
+use crate::victim;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use usysv::abi::{IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, Sembuf};
+use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores, SharedMemory};
+
+/// Where an object's file has these.
+const ID: u64 = 16;
+const KEY: u64 = 20;
+const STATE: u64 = 24;
+const LOCK: u64 = 64;
+const SEGMENT_SIZE: u64 = 192;
+
+fn root(world: &World) -> PathBuf {
+    PathBuf::from(world.0.namespace().path().to_str().expect("a plain path"))
+}
+
+fn scribble(world: &World, file: &str, at: u64, bytes: &[u8]) {
+    let file = File::options().write(true).open(root(world).join(file));
+    file.expect("the file")
+        .write_all_at(bytes, at)
+        .expect("written");
+}
+
+fn word(world: &World, file: &str, at: u64, value: u32) {
+    scribble(world, file, at, &value.to_ne_bytes());
+}
+
+/// Calls on a set whose lock's word names this thread end within a second, and work.
+fn check_lock_that_names(who: &str, tid: impl FnOnce() -> u32) {
+    let world = World::new();
+    let engine = &world.0;
+    let semid = engine
+        .semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600)
+        .expect("semget");
+    engine.sem_put(semid, 0, 3).expect("SETVAL");
+    survivor(who, || {
+        word(&world, "sem/0", LOCK, tid());
+        let value = call(|| engine.sem_get(semid, 0, SemField::Value));
+        assert_eq!(value, Ok(3), "{who}");
+        call(|| engine.sem_put(semid, 0, 4)).expect("SETVAL");
+    });
+}
+
+/// What broke: a lock's word was believed for two seconds if the thread slept, and for ever if it
+/// did anything else: a zombie, a kernel's thread, a busy program that has never heard of us.
+#[test]
+fn a_lock_is_not_held_by_who_cannot_hold_it() {
+    check_lock_that_names("nobody", || 0x3fff_fffe);
+    // SAFETY: no arguments.
+    check_lock_that_names("oneself", || unsafe { libc::gettid() } as u32);
+    check_lock_that_names("init, which sleeps", || 1);
+    let zombie = Command::new("true").spawn().expect("a process");
+    let id = zombie.id();
+    let ended = || fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|s| s.contains(") Z"));
+    while !ended() {
+        std::thread::yield_now();
+    }
+    check_lock_that_names("a zombie", || id);
+    let mut busy = Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("a process");
+    let id = busy.id();
+    check_lock_that_names("a busy stranger", || id);
+    busy.kill().expect("killed");
+    busy.wait().expect("waited for");
+    let idle = (2..200).find(|tid| {
+        let stat = fs::read_to_string(format!("/proc/{tid}/stat"));
+        stat.is_ok_and(|stat| stat.contains(") I "))
+    });
+    match idle {
+        Some(tid) => check_lock_that_names("a kernel's thread", || tid),
+        None => eprintln!("hostile: NOT RUN: no kernel's thread can be seen here"),
+    }
+    drop(zombie);
+}
+
+/// What broke: a queue's file that claimed another's id was put in the other's place by whoever
+/// listed the queues: its calls went to the wrong file.
+#[test]
+fn a_file_that_claims_anothers_id_does_not_take_its_place() {
+    let world = World::new();
+    let made = || {
+        world
+            .0
+            .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+            .expect("msgget")
+    };
+    let (victim, liar) = (made(), made());
+    send(&world.0, victim, &text(1, 10));
+    word(&world, &format!("msg/{liar}"), ID, victim as u32);
+    survivor("a lie", || {
+        let fresh = Namespace::open(world.0.namespace().path()).and_then(Engine::new);
+        let fresh = fresh.expect("an engine");
+        let _ = fresh.each_queue(&mut |_, _| ());
+        let _ = fresh.msg_stat_index(liar, true);
+        assert!(receive(&fresh, victim, 0, 0) == Some(text(1, 10)));
+    });
+}
+
+/// What broke: when a removed object's names were swept, its file said which: another's key.
+#[test]
+fn a_removed_file_that_claims_anothers_id_does_not_take_its_key() {
+    let world = World::new();
+    let engine = &world.0;
+    let victim = engine.msgget(7, IPC_CREAT | 0o600).expect("msgget");
+    for mapped in [false, true] {
+        let liar = engine
+            .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+            .expect("msgget");
+        let file = format!("msg/{}", liar % 32768);
+        survivor("a lie", || {
+            let fresh = Namespace::open(engine.namespace().path()).and_then(Engine::new);
+            let fresh = fresh.expect("an engine");
+            if mapped {
+                fresh.msg_stat(liar).expect("mapped");
+            }
+            word(&world, &file, ID, victim as u32);
+            word(&world, &file, KEY, 7);
+            if !mapped {
+                word(&world, &file, STATE, 2);
+            }
+            let _ = fresh.msg_stat(liar);
+            let _ = fresh.msg_remove(liar);
+            let _ = fresh.msgget(IPC_PRIVATE, IPC_CREAT | 0o600);
+            assert_eq!(fresh.msgget(7, 0), Ok(victim), "mapped: {mapped}");
+        });
+    }
+}
+
+/// What broke: whoever could write `counters` could have the next caller end a segment that waits
+/// for its last detach, as the creation that somebody was killed over.
+#[test]
+fn a_made_up_death_ends_no_segment_that_is_attached() {
+    let world = World::new();
+    let engine = &world.0;
+    let shmid = engine.shmget(9, 4096, IPC_CREAT | 0o600).expect("shmget");
+    // SAFETY: at an address of the system's choice.
+    unsafe { engine.shmat(shmid, 0, 0) }.expect("shmat");
+    engine.shm_remove(shmid).expect("IPC_RMID");
+    let died = 1u32 << 30;
+    // Intent, index, key, kind: a segment was being made.
+    for (at, value) in [(64, 1), (68, shmid as u32), (72, 9), (76, 2), (0, died)] {
+        word(&world, "counters", at, value);
+    }
+    survivor("a made-up death", || {
+        engine
+            .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+            .expect("msgget");
+        // The test's process, and this one, its fork.
+        assert_eq!(engine.shm_stat(shmid).map(|ds| ds.shm_nattch), Ok(2));
+    });
+    assert!(root(&world).join(format!("shm/{shmid}.data")).exists());
+}
+
+/// What broke: sums over what a segment's file says of its size, and an attachment that was shorter
+/// than the segment had ever been: SIGSEGV for whoever knew its size.
+#[test]
+fn a_segments_size_is_what_its_bytes_are() {
+    let world = World::new();
+    let engine = &world.0;
+    let shmid = engine
+        .shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0o600)
+        .expect("shmget");
+    for size in [u64::MAX, u64::MAX - 4096, 8, 0, 1 << 40] {
+        scribble(
+            &world,
+            &format!("shm/{shmid}"),
+            SEGMENT_SIZE,
+            &size.to_ne_bytes(),
+        );
+        survivor("a size", || {
+            let _ = call(|| engine.shm_lock(shmid, true));
+            let _ = call(|| engine.shm_lock(shmid, false));
+            let _ = call(|| engine.shm_stat(shmid));
+            // SAFETY: at an address of the system's choice.
+            let attached = call(|| unsafe { engine.shmat(shmid, 0, 0) });
+            assert!(
+                matches!(attached, Err(Errno::EIO | Errno::EINVAL | Errno::ENOMEM)),
+                "{attached:?}"
+            );
+        });
+    }
+}
+
+/// What broke: a queue that grows made the file longer that lay under its name, whosever it was.
+#[test]
+fn a_queue_grows_in_its_own_file() {
+    let world = World::new();
+    let engine = &world.0;
+    engine
+        .namespace()
+        .set_limit("msgmnb", 64 << 20)
+        .expect("the namespace's owner");
+    let msqid = engine
+        .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+        .expect("msgget");
+    let path = root(&world).join(format!("msg/{msqid}"));
+    fs::rename(&path, root(&world).join("away")).expect("moved away");
+    fs::write(&path, b"another's").expect("a file");
+    survivor("a queue's growth", || {
+        let full = |_| engine.msgsnd(msqid, 1, &[7; 8000], IPC_NOWAIT).is_err();
+        assert!((0..4000).any(full), "it could not grow");
+    });
+    assert_eq!(fs::read(&path).expect("the file"), b"another's");
+    fs::remove_file(&path).expect("unlinked");
+    fs::rename(root(&world).join("away"), &path).expect("moved back");
+}
+
+/// What broke: a set or a queue with more sleepers than there are threads, all made up, took its next
+/// caller through each of them, over and over.
+#[test]
+fn a_crowd_of_made_up_sleepers_holds_nobody_up() {
+    let world = World::new();
+    let engine = &world.0;
+    let semid = engine
+        .semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600)
+        .expect("semget");
+    let down = [Sembuf {
+        sem_num: 0,
+        sem_op: -1,
+        sem_flg: 0,
+    }];
+    let sleeper = Child::fork(|| {
+        let _ = engine.semop(semid, &down, None);
+    });
+    sleeper.until_asleep();
+    let path = root(&world).join("sem/0");
+    let bytes = fs::read(&path).expect("the set's file");
+    let pid = (sleeper.pid() as u32).to_ne_bytes();
+    let both = [pid, pid].concat();
+    // The slot: state 0, news 4, seq 8, pid 32, tid 36, bell 40.
+    let slot = bytes
+        .windows(8)
+        .position(|eight| eight == both)
+        .expect("its slot")
+        - 32;
+    const SLOTS: usize = 65536;
+    let mut crowd = Vec::new();
+    for n in 0..SLOTS as u32 {
+        let mut one = bytes[slot..slot + 128].to_vec();
+        one[8..16].copy_from_slice(&u64::from(n ^ 0x5a5a).to_ne_bytes());
+        one[32..40].copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0]);
+        one[40..48].copy_from_slice(&[255, 255, 255, 255, 0, 0, 0, 0]);
+        crowd.extend(one);
+    }
+    scribble(&world, "sem/0", slot as u64, &crowd);
+    // Slots in use, slots with memory; the lock's holder died.
+    for (at, value) in [(244, SLOTS as u32), (252, SLOTS as u32), (LOCK, 1 << 30)] {
+        word(&world, "sem/0", at, value);
+    }
+    survivor("a crowd", || {
+        for _ in 0..3 {
+            let _ = victim::in_time(victim::MOST, || engine.sem_get(semid, 0, SemField::Value));
+            let _ = victim::in_time(victim::MOST, || engine.sem_get(semid, 0, SemField::Ncnt));
+            let _ = victim::in_time(victim::MOST, || {
+                engine.semop(
+                    semid,
+                    &[Sembuf {
+                        sem_num: 0,
+                        sem_op: 1,
+                        sem_flg: IPC_NOWAIT as i16,
+                    }],
+                    None,
+                )
+            });
+        }
+    });
+}
+
+/// What broke: the number of semaphores was believed at each call, so GETALL wrote as many values as
+/// somebody had put there into the caller's array.
+#[test]
+fn a_set_has_as_many_semaphores_as_it_had() {
+    let world = World::new();
+    let engine = &world.0;
+    let semid = engine
+        .semget(IPC_PRIVATE, 5, IPC_CREAT | 0o600)
+        .expect("semget");
+    for nsems in [6u32, 16, 70, 1000, 0x0101_0101, 0, u32::MAX] {
+        word(&world, "sem/0", 240, nsems);
+        let mut asked = 0;
+        let mut values = vec![0u16; 1 << 25];
+        let answer = call(|| {
+            // SAFETY: room for as many values as it says.
+            unsafe {
+                engine.getall_raw(semid, &mut |n| {
+                    asked = n;
+                    (n <= values.len()).then_some(values.as_mut_ptr())
+                })
+            }
+        });
+        assert_eq!((answer, asked), (Err(Errno::EIO), 0), "{nsems}");
+    }
+    word(&world, "sem/0", 240, 5);
+    assert_eq!(engine.sem_get_all(semid, &mut [0; 5]), Ok(()));
+}
