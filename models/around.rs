@@ -154,6 +154,20 @@ pub mod sys {
         Err(Errno::EBADF)
     }
 
+    pub fn may_grow_to(_len: u64) -> bool {
+        true
+    }
+
+    pub fn open_in(_directory: &Fd, _name: &CStr, _flags: i32, _mode: u32) -> Result<Fd> {
+        Err(Errno::ENOENT)
+    }
+
+    /// # Safety
+    /// None: nothing happens.
+    pub unsafe fn zero_at(_addr: usize, _len: usize, _prot: i32) -> Result<()> {
+        Err(Errno::ENOMEM)
+    }
+
     pub fn write(_fd: &Fd, _buf: &[u8], _offset: u64) -> Result<usize> {
         Err(Errno::EBADF)
     }
@@ -275,8 +289,86 @@ pub mod liveness {
         world().exists(tid)
     }
 
-    pub fn sleeps(_tid: u32) -> bool {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    #[allow(dead_code)] // In a model everybody does something else.
+    pub enum Doing {
+        Sleeps,
+        Ended,
+        Other,
+    }
+
+    pub fn doing(_tid: u32) -> Doing {
+        Doing::Other
+    }
+}
+
+/// `maps.rs`: who has what mapped. In a model, everybody everything.
+pub mod maps {
+    pub fn shares(_me: u32, _tid: u32, _addr: usize) -> bool {
+        true
+    }
+}
+
+/// `bus.rs`: no file is cut off in a model.
+pub mod bus {
+    pub fn arm() {}
+}
+
+/// `ranges.rs`: nor is a mapping lost.
+pub mod ranges {
+    use crate::errno::Result;
+
+    pub fn keep(_base: *mut u8, _len: usize) -> Result<u32> {
+        Ok(0)
+    }
+
+    pub fn forget(_place: u32) {}
+
+    pub fn is_lost(_place: u32) -> bool {
         false
+    }
+}
+
+/// `files.rs`: names that nobody opens.
+pub mod files {
+    use crate::errno::{Errno, Result};
+    use crate::path::Path;
+    use crate::sys::Fd;
+
+    pub fn open(_path: &Path, _flags: i32, _mode: u32) -> Result<Fd> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn open_file(_path: &Path, _flags: i32, _mode: u32) -> Result<Fd> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn open_again(_path: &Path, _file: [u64; 2]) -> Result<Fd> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn open_directory(_path: &Path) -> Result<Fd> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn check(_st: &libc::stat) -> Result<()> {
+        Ok(())
+    }
+
+    pub fn lstat(_path: &Path) -> Result<libc::stat> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn readlink(_path: &Path, _text: &mut [u8]) -> Result<usize> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn symlink(_text: &Path, _at: &Path) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+
+    pub fn unlink(_path: &Path) -> Result<()> {
+        Err(Errno::ENOENT)
     }
 }
 
@@ -320,6 +412,10 @@ pub mod namespace {
 
         pub fn beside_path(&self, kind: Kind, index: u32) -> Result<Path> {
             self.index_path(kind, index)
+        }
+
+        pub fn path(&self) -> &std::ffi::CStr {
+            c"/nowhere"
         }
 
         pub fn index_path(&self, _kind: Kind, _index: u32) -> Result<Path> {

@@ -12,7 +12,9 @@ mod around;
 mod atomic;
 mod world;
 
-use around::{backend, crash, liveness, namespace, process, registry, sys, tls};
+use around::{
+    backend, bus, crash, files, liveness, maps, namespace, process, ranges, registry, sys, tls,
+};
 
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));
 include!("mutants.rs");

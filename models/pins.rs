@@ -12,7 +12,7 @@ const NEW: i32 = OLD + crate::abi::IPCMNI;
 
 fn mapping(w: &World) -> Map {
     // SAFETY: memory that lasts as long as the execution.
-    unsafe { Map::from_parts(w.memory(64, false), 64) }
+    unsafe { Map::from_parts(w.memory(64, false), 64, 0) }
 }
 
 /// Uses an object if it is there.

@@ -70,7 +70,7 @@ impl Scene {
 
 fn map(w: &World, len: usize) -> Map {
     // SAFETY: memory that lasts as long as the execution.
-    unsafe { Map::from_parts(w.memory(len, false), len) }
+    unsafe { Map::from_parts(w.memory(len, false), len, 0) }
 }
 
 /// Each thread of a model has a cell of its own.

@@ -36,7 +36,7 @@ impl Process {
         let bell = owner::bell(&self.scene.ns);
         let me = process::identity()?;
         let pieces = self.pieces.lock()?;
-        let at = pieces.reserve()?;
+        let at = pieces.reserve(&self.scene.ns)?;
         let held = Held {
             owner: me,
             bell,
@@ -53,6 +53,7 @@ impl Process {
                 start: 4096,
                 len: 4096,
                 base: 4096,
+                file: [0, 0],
             };
             pieces.keep(at, &part);
             Ok(slot)
