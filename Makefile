@@ -70,6 +70,9 @@ instructions: ## the hot paths' instructions, compared with bench/instructions.t
 hostile: ## thousands of scribbled files and traps, and who meets them (root; USYSV_HOSTILE_ROUNDS, USYSV_HOSTILE_SEED)
 	USYSV_HOSTILE_ROUNDS=$${USYSV_HOSTILE_ROUNDS:-5000} cargo test --package usysv --test hostile -- --nocapture
 
+fuzz-bytes: ## coverage-guided nonsense in an object's file (nightly, cargo-fuzz; USYSV_FUZZ_SECONDS)
+	cd fuzz && cargo +nightly fuzz run bytes -- -max_len=4096 -timeout=5 -max_total_time=$${USYSV_FUZZ_SECONDS:-300}
+
 install: build ## to PREFIX (/usr/local): the tool and the library
 	install -D -m 755 $(TARGET)/release/usysv $(DESTDIR)$(PREFIX)/bin/usysv
 	install -D -m 644 $(TARGET)/release/libusysv.so $(DESTDIR)$(PREFIX)/lib/usysv/libusysv.so
@@ -80,4 +83,4 @@ clean: ## forget everything built
 setup:
 	@tests/setup.sh
 
-.PHONY: help build demo examples fuzz hostile crash soak test test-rust test-edge test-clients check bench instructions install clean setup
+.PHONY: help build demo examples fuzz fuzz-bytes hostile crash soak test test-rust test-edge test-clients check bench instructions install clean setup

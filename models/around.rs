@@ -114,18 +114,6 @@ pub mod sys {
         Err(Errno::EBADF)
     }
 
-    pub fn readlink(_path: &CStr, _text: &mut [u8]) -> Result<usize> {
-        Err(Errno::ENOENT)
-    }
-
-    pub fn symlink(_text: &CStr, _at: &CStr) -> Result<()> {
-        Err(Errno::EROFS)
-    }
-
-    pub fn unlink(_path: &CStr) -> Result<()> {
-        Err(Errno::ENOENT)
-    }
-
     pub fn fchmod(_fd: &Fd, _mode: u32) -> Result<()> {
         Err(Errno::EBADF)
     }

@@ -8,6 +8,8 @@ use usysv::abi::{
 };
 use usysv::{Engine, Errno, Messages, SemField, Semaphores, SharedMemory};
 
+/// After this a call counts as one that never ends.
+const STUCK_SECONDS: u32 = 20;
 /// Kinds of calls.
 pub const KINDS: u64 = 34;
 /// Calls of a victim.
@@ -30,7 +32,7 @@ pub struct Objects {
 pub fn limit() {
     // SAFETY: sets this process's alarm and limits.
     unsafe {
-        libc::alarm(20);
+        libc::alarm(STUCK_SECONDS);
         let most = libc::rlimit {
             rlim_cur: 64 << 30,
             rlim_max: 64 << 30,
@@ -49,6 +51,8 @@ fn waited() -> Duration {
 pub fn play(engine: &Engine, objects: &Objects, mut dice: Dice, most: Duration) {
     for _ in 0..CALLS {
         let choice = dice.roll(KINDS);
+        // SAFETY: a call that never ends is ended.
+        unsafe { libc::alarm(STUCK_SECONDS) };
         in_time(most, || one(engine, objects, &mut dice, choice));
     }
 }
