@@ -4,7 +4,7 @@ SCRIPTS := .ci/run crates/preload/tests/run.sh examples/*.sh tests/setup.sh \
 	tests/clients/run tests/clients/unittest tests/clients/stress.bash tests/clients/*.sh
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 build: ## the library, the tool and the benchmarks, for release
 	cargo build --workspace --release
