@@ -140,6 +140,13 @@ impl Lock {
         self.word.load(Relaxed) == 0
     }
 
+    /// Whether nobody held it just now. Acquire: pairs with the unlock's release, so that what is read
+    /// behind it is not older than the last section.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        self.word.load(Acquire) == 0
+    }
+
     /// Puts the entry first in this thread's list, as glibc does.
     #[inline]
     fn link(&self, head: &Head, entry: usize) {

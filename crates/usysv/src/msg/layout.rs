@@ -107,7 +107,8 @@ pub(super) struct Header {
     /// The CPUs of the last sender and of the last receiver, plus one.
     pub sender_cpu: AtomicU32,
     pub receiver_cpu: AtomicU32,
-    reserved: AtomicU32,
+    /// How often the derived part was made anew: while it is, counts are not what they should be.
+    pub rebuilt: AtomicU32,
     /// When memory was last added, in seconds since the epoch.
     pub grown: AtomicU64,
     // Derived.

@@ -1,7 +1,7 @@
 //! `msgrcv`.
 
-use super::layout::{FREE, HANDED};
-use super::recover::RECEIVE;
+use super::layout::{FREE, HANDED, Header};
+use super::recover::{IDLE, RECEIVE};
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
 use super::{Locked, lock, lock_inline};
@@ -13,7 +13,7 @@ use crate::handle::Pin;
 use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::tls;
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{Ordering::*, fence};
 
 /// Where a message goes. Called under the lock with the type and the number of bytes of text; says
 /// where to write them, or that it cannot (EFAULT: the message is lost, as the kernel loses it).
@@ -52,6 +52,9 @@ pub(crate) unsafe fn receive(
     // Who has just asked somebody waits for the answer. (A handler's send in between is no matter.)
     let hurry = sent.load(Relaxed) != 0;
     sent.store(0, Relaxed);
+    if want.msgflg & IPC_NOWAIT != 0 && is_empty_for_all(pin, id) {
+        return Err(Errno::ENOMSG);
+    }
     let mut q = lock_inline(ns, pin, id)?;
     if !Creds::current().may_use(&q.h.object, 0o444) {
         return Err(Errno::EACCES);
@@ -72,6 +75,29 @@ pub(crate) unsafe fn receive(
         }
         Err(e) => Err(e),
     }
+}
+
+/// Whether the queue is at rest, empty, and the caller may read it: no lock is taken, which would take
+/// the object's memory from who is about to send. Otherwise a look under the lock will tell.
+///
+/// Who sent before this call began had unlocked, and what is read after the free lock's word is at
+/// least as new.
+#[inline]
+fn is_empty_for_all(pin: &Pin<'_>, id: i32) -> bool {
+    let Ok(h) = pin.map().at::<Header>(0) else {
+        return false;
+    };
+    let rebuilt = h.rebuilt.load(Acquire);
+    let empty = h.object.lock.is_free()
+        && h.qnum.load(Relaxed) == 0
+        && h.handed.load(Relaxed) == 0
+        && h.op.load(Relaxed) == IDLE
+        && h.object.check_live().is_ok()
+        && h.object.id() == id
+        && Creds::current().may_use(&h.object, 0o444);
+    // Pairs with the fence in `rebuild`: whose counts were seen has shown that it counts.
+    fence(Acquire);
+    empty && h.rebuilt.load(Relaxed) == rebuilt
 }
 
 /// Receives what was not there just now, or where nonsense was found.

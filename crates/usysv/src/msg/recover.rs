@@ -11,7 +11,7 @@ use super::wait::{AGAIN, GOT};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::sys;
-use core::sync::atomic::{Ordering::*, compiler_fence};
+use core::sync::atomic::{Ordering::*, compiler_fence, fence};
 
 pub(super) const IDLE: u32 = 0;
 pub(super) const SEND: u32 = 1;
@@ -145,6 +145,10 @@ impl Locked<'_> {
             h.blocks.load(Relaxed).min(h.blocks_backed.load(Relaxed)),
             Relaxed,
         );
+        h.rebuilt
+            .store(h.rebuilt.load(Relaxed).wrapping_add(1), Relaxed);
+        // Pairs with the fence in `is_empty_for_all`.
+        fence(Release);
         layout::clear_derived(h);
         crashpoint!("msg.rebuild.cleared");
         for block in 0..h.blocks.load(Relaxed) {
