@@ -142,8 +142,8 @@ pub mod sys {
         Err(Errno::EBADF)
     }
 
-    pub fn may_grow_to(_len: u64) -> bool {
-        true
+    pub fn may_reach(_end: u64) -> Result<()> {
+        Ok(())
     }
 
     pub fn open_in(_directory: &Fd, _name: &CStr, _flags: i32, _mode: u32) -> Result<Fd> {

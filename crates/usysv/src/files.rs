@@ -77,6 +77,42 @@ pub(crate) fn open_again(path: &Path, file: [u64; 2]) -> Result<Fd> {
     }
 }
 
+/// A plain file that has this name only, to be changed by who owns it but may not open it.
+pub(crate) struct Found {
+    /// Held, as the path leads through it.
+    _fd: Fd,
+    path: Path,
+}
+
+impl Found {
+    pub fn of(path: &Path) -> Result<Found> {
+        let fd = within(path, |directory, name| {
+            sys::open_in(directory, name, libc::O_PATH, 0)
+        })?;
+        check(&sys::fstat(&fd)?)?;
+        Ok(Found {
+            path: descriptor(&fd)?,
+            _fd: fd,
+        })
+    }
+
+    pub fn chmod(&self, mode: u32) -> Result<()> {
+        sys::chmod(self.path.as_c(), mode)
+    }
+
+    pub fn set_acl(&self, acl: &[u8]) -> Result<()> {
+        sys::set_acl(self.path.as_c(), acl)
+    }
+}
+
+/// A path that leads to an open file, whatever its name is by now.
+fn descriptor(fd: &Fd) -> Result<Path> {
+    Path::of(&[
+        b"/proc/self/fd/",
+        Digits::decimal(fd.raw() as u64).as_bytes(),
+    ])
+}
+
 /// Calls `f` with the directory of a path, open, and the name in it.
 pub(crate) fn within<T>(path: &Path, f: impl FnOnce(&Fd, &CStr) -> Result<T>) -> Result<T> {
     let bytes = path.as_bytes();
@@ -116,10 +152,7 @@ pub(crate) fn settle(path: &Path) -> Result<Path> {
     let Ok(fd) = sys::open(before.as_c(), libc::O_PATH | libc::O_DIRECTORY, 0) else {
         return Path::of(&[bytes]);
     };
-    let link = Path::of(&[
-        b"/proc/self/fd/",
-        Digits::decimal(fd.raw() as u64).as_bytes(),
-    ])?;
+    let link = descriptor(&fd)?;
     let mut text = [0; 1024];
     match sys::readlink(link.as_c(), &mut text) {
         Ok(1) => Path::of(&[name]),

@@ -85,10 +85,9 @@ pub(crate) enum Doing {
 pub(crate) fn doing(tid: u32) -> Doing {
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(tid)).as_bytes()]);
     let mut text = [0; 512];
-    let stat = path.and_then(|path| Stat::read(&path, &mut text));
-    match stat.map(|stat| stat.0.first().copied()) {
-        Ok(Some(b'Z' | b'X')) => Doing::Ended,
-        Ok(Some(b'S')) => Doing::Sleeps,
+    match path.and_then(|path| Stat::read(&path, &mut text)) {
+        Ok(stat) if matches!(stat.0.first(), Some(b'Z' | b'X')) => Doing::Ended,
+        Ok(stat) if stat.0.first() == Some(&b'S') => Doing::Sleeps,
         _ => Doing::Other,
     }
 }

@@ -103,7 +103,12 @@ pub(crate) fn lose(addr: usize) -> bool {
             let prot = libc::PROT_READ | libc::PROT_WRITE;
             // SAFETY: the fault was here, so its thread uses the mapping, which stays until it
             // does not any more. Everybody reads it as bytes that others write: zeroes now.
-            let done = unsafe { sys::zero_at(base, len, prot) };
+            let zero = || unsafe { sys::zero_at(base, len, prot) };
+            let done = zero().or_else(|_| {
+                // A process with as many mappings as it may have has one less for a moment.
+                sys::unmap(base as *mut u8, len);
+                zero()
+            });
             return done.is_ok() && {
                 entry.base.store(base | LOST, Relaxed);
                 true

@@ -716,7 +716,7 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
     const MASK: u16 = 16;
     const OTHER: u16 = 32;
     const NOBODY: u32 = u32::MAX;
-    let fd = files::open_file(path, libc::O_RDONLY, 0)?;
+    let file = files::Found::of(path)?;
     let class = |shift: u32| (mode >> shift) as u16 & 6;
     if owned.uid == owned.cuid && owned.gid == owned.cgid {
         // As chmod, but that would leave the entries of an owner whom there was in between.
@@ -725,7 +725,7 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
             (GROUP_OBJ, class(3), NOBODY),
             (OTHER, class(0), NOBODY),
         ];
-        return set_acl(&fd, &entries).or_else(|_| sys::fchmod(&fd, mode));
+        return set_acl(&file, &entries).or_else(|_| file.chmod(mode));
     }
     let entries = [
         (USER_OBJ, class(6), NOBODY),
@@ -735,11 +735,11 @@ fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
         (MASK, 6, NOBODY),
         (OTHER, class(0), NOBODY),
     ];
-    set_acl(&fd, &entries)
+    set_acl(&file, &entries)
 }
 
 /// Gives a file an access list: tag, permissions and id of each entry, in the kernel's order.
-fn set_acl(fd: &Fd, entries: &[(u16, u16, u32)]) -> Result<()> {
+fn set_acl(file: &files::Found, entries: &[(u16, u16, u32)]) -> Result<()> {
     let mut acl = [0u8; 4 + 6 * 8];
     acl[0] = 2;
     for (entry, (tag, perm, id)) in acl[4..].chunks_exact_mut(8).zip(entries) {
@@ -748,5 +748,5 @@ fn set_acl(fd: &Fd, entries: &[(u16, u16, u32)]) -> Result<()> {
         entry[4..].copy_from_slice(&id.to_le_bytes());
     }
     let len = 4 + entries.len().min(6) * 8;
-    sys::set_acl(fd, acl.get(..len).unwrap_or(&acl))
+    file.set_acl(acl.get(..len).unwrap_or(&acl))
 }

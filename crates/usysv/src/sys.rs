@@ -184,21 +184,17 @@ pub(crate) fn write(fd: &Fd, buf: &[u8], offset: u64) -> Result<usize> {
     call!(SYS_pwrite64, fd.0, buf.as_ptr(), buf.len(), offset)
 }
 
-/// Whether a file may be made this long without SIGXFSZ.
-pub(crate) fn may_grow_to(len: u64) -> bool {
-    !soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| len > most)
-}
-
 /// EFBIG: longer than the process's files may be, which would be SIGXFSZ.
 pub(crate) fn ftruncate(fd: &Fd, len: u64) -> Result<()> {
     may_reach(len)?;
     call!(SYS_ftruncate, fd.0, len).map(drop)
 }
 
-fn may_reach(end: u64) -> Result<()> {
-    match end == 0 || may_grow_to(end) {
-        true => Ok(()),
-        false => Err(Errno::EFBIG),
+/// EFBIG: a file may not be made this long without SIGXFSZ.
+pub(crate) fn may_reach(end: u64) -> Result<()> {
+    match end > 0 && soft_limit(libc::RLIMIT_FSIZE).is_ok_and(|most| end > most) {
+        true => Err(Errno::EFBIG),
+        false => Ok(()),
     }
 }
 
@@ -302,18 +298,16 @@ pub(crate) fn rename_new(directory: &Fd, from: &CStr, to: &CStr) -> Result<()> {
     }
 }
 
-/// The access list of an open file.
-pub(crate) fn set_acl(fd: &Fd, acl: &[u8]) -> Result<()> {
+/// Sets a mode, and follows links: for a path through /proc only.
+pub(crate) fn chmod(path: &CStr, mode: u32) -> Result<()> {
+    call!(SYS_fchmodat, libc::AT_FDCWD, path.as_ptr(), mode).map(drop)
+}
+
+/// Sets an access list, likewise.
+pub(crate) fn set_acl(path: &CStr, acl: &[u8]) -> Result<()> {
     let name = c"system.posix_acl_access";
-    call!(
-        SYS_fsetxattr,
-        fd.0,
-        name.as_ptr(),
-        acl.as_ptr(),
-        acl.len(),
-        0
-    )
-    .map(drop)
+    let (path, name, at) = (path.as_ptr(), name.as_ptr(), acl.as_ptr());
+    call!(SYS_setxattr, path, name, at, acl.len(), 0).map(drop)
 }
 
 pub(crate) fn getdents(fd: &Fd, buf: &mut [u8]) -> Result<usize> {

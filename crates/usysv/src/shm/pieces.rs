@@ -320,7 +320,7 @@ fn restore_part(ns: &Path, part: &Part, addr: usize) -> bool {
     match open_file(ns, part) {
         // Allocating never shortens it, whatever another process does at the same time. The last
         // page gives the length at once, and does without where there is no room.
-        Ok(fd) if sys::may_grow_to(end) => {
+        Ok(fd) if sys::may_reach(end).is_ok() => {
             let _ = sys::fallocate_at(&fd, end - PAGE as u64, PAGE as u64);
             match sys::fallocate_at(&fd, offset, PAGE as u64) {
                 Ok(true) => return true,

@@ -295,6 +295,32 @@ fn many_threads_lose_an_object_at_once() {
     }
 }
 
+/// What broke: with as many mappings as a process may have, nothing could be put in the place of one,
+/// and the fault was taken for the program's.
+#[test]
+fn a_process_without_a_mapping_to_spare_survives() {
+    let world = World::new();
+    let (queue, other) = queues(&world);
+    let engine = &world.0;
+    let end = Child::fork(|| {
+        engine.msg_stat(queue).expect("mapped");
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        for n in 0.. {
+            // Neighbours that differ are not made one.
+            let prot = [libc::PROT_READ, libc::PROT_NONE][n % 2];
+            // SAFETY: new memory, at an address of the kernel's choice.
+            let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, prot, flags, -1, 0) };
+            if at == libc::MAP_FAILED {
+                break;
+            }
+        }
+        cut(&world, &format!("msg/{}", queue % 32768), 0);
+        until_lost(|| engine.msgsnd(queue, 1, &[1; 1500], IPC_NOWAIT));
+    });
+    assert_eq!(end.wait(), End::Exit(0));
+    check_other(&world, other);
+}
+
 static SEEN_CODE: AtomicI32 = AtomicI32::new(0);
 static SEEN_ADDR: AtomicUsize = AtomicUsize::new(0);
 
