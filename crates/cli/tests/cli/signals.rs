@@ -21,6 +21,17 @@ impl Wrapped {
         let mut command = usysv(&["run", "--private", "--", "sh", "-c", &script]);
         // A process group of its own is not orphaned while we live: only then does ^Z stop it.
         command.stdout(Stdio::piped()).process_group(0);
+        // A shell starts what runs in the background with both ignored, and `sh` cannot trap a signal
+        // that was ignored before it: the command would go on for ever.
+        let attend = || {
+            for signal in [libc::SIGINT, libc::SIGQUIT] {
+                // SAFETY: plain numbers.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: it makes two system calls, which is allowed between fork and exec.
+        unsafe { command.pre_exec(attend) };
         let mut wrapper = command.spawn().expect("it starts");
         let mut output = BufReader::new(wrapper.stdout.take().expect("piped"));
         let mut namespace = String::new();
