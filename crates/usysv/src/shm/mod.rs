@@ -86,7 +86,7 @@ pub(crate) fn lock<'a>(
         id: pin.id(),
     };
     h.object.check_live()?;
-    if h.object.id() != segment.id {
+    if h.object.id() != segment.id || !has_its_size(h, pin) {
         return Err(Errno::EIO);
     }
     if left == Left::Ruins {
@@ -110,6 +110,13 @@ pub(crate) struct Data {
     /// Device and inode.
     pub file: [u64; 2],
     pub is_huge: bool,
+}
+
+/// Whether a segment is as long as it was when this process made or first met it: programs know, and
+/// use that much of what they attach.
+fn has_its_size(h: &Header, pin: &Pin<'_>) -> bool {
+    let pages = h.size.load(Relaxed).div_ceil(PAGE as u64);
+    pin.still_is((pages as u32).max(1), || true)
 }
 
 impl Locked<'_> {

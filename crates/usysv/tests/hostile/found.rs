@@ -190,6 +190,28 @@ fn a_segments_size_is_what_its_bytes_are() {
     }
 }
 
+/// What broke: a segment that was made shorter in both its files was attached at that length by
+/// whoever had known it longer: SIGSEGV.
+#[test]
+fn a_segment_stays_as_long_as_it_was() {
+    let world = World::new();
+    let engine = &world.0;
+    let made = engine.shmget(3, 3 * 4096, IPC_CREAT | 0o600);
+    let shmid = made.expect("shmget");
+    for (size, is) in [(6u64, 4096), (5000, 8192), (1 << 20, 1 << 20)] {
+        scribble(&world, "shm/0", SEGMENT_SIZE, &size.to_ne_bytes());
+        let data = File::options()
+            .write(true)
+            .open(root(&world).join("shm/0.data"));
+        data.expect("the bytes")
+            .set_len(is)
+            .expect("another length");
+        // SAFETY: at an address of the system's choice.
+        let attached = call(|| unsafe { engine.shmat(shmid, 0, 0) });
+        assert_eq!(attached, Err(Errno::EIO), "{size}");
+    }
+}
+
 /// What broke: a queue that grows made the file longer that lay under its name, whosever it was.
 #[test]
 fn a_queue_grows_in_its_own_file() {

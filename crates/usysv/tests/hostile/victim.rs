@@ -123,7 +123,7 @@ pub fn one(engine: &Engine, o: &Objects, dice: &mut Dice, choice: u64) {
             }
         }
         24 => any(engine.sem_usage()),
-        25..=27 => touch(engine, shmid, dice),
+        25..=27 => touch(engine, o, dice),
         28 => {
             if let Ok(ds) = engine.shm_stat(shmid) {
                 any(engine.shm_set(shmid, &ds));
@@ -153,14 +153,17 @@ pub fn one(engine: &Engine, o: &Objects, dice: &mut Dice, choice: u64) {
 fn any<T>(_: Result<T, Errno>) {}
 
 /// Attaches a segment, uses it all, detaches it.
-fn touch(engine: &Engine, shmid: i32, dice: &mut Dice) {
+fn touch(engine: &Engine, o: &Objects, dice: &mut Dice) {
+    // As programs do: who asks for a size is told of a segment that is shorter.
+    let Ok(shmid) = engine.shmget(o.key, 2 * 4096, 0) else {
+        return;
+    };
     // SAFETY: at an address of the system's choice.
     let Ok(addr) = (unsafe { engine.shmat(shmid, 0, 0) }) else {
         return;
     };
-    // Scribbled counters give the id of a segment that is gone out again: to one of two pages.
     for page in 0..2 {
-        // SAFETY: every segment that is made here has two pages, whatever its file says now.
+        // SAFETY: two pages were asked for, whatever the file says now.
         let byte = unsafe { &*((addr + page * 4096 + 7) as *const AtomicU8) };
         byte.store(byte.load(Relaxed).wrapping_add(1), Relaxed);
     }
