@@ -1,4 +1,4 @@
-//! Copies the engine's files for the models, with three changes: atomics are the models' own, a
+//! Copies the engine's files for the models, but for their tests, with three changes: atomics are the models' own, a
 //! thread that is dead (its stack is unwound) unlocks nothing, and at each place that `mutants.rs`
 //! names there is a switch for a mistake.
 
@@ -55,7 +55,9 @@ fn copy(from: &Path, to: &Path, file: &Path, made: &mut [bool]) {
         false => from.join(file),
     };
     let text = fs::read_to_string(from).expect("a file of the engine");
-    let mut text = text.replace("core::sync::atomic", "crate::atomic");
+    let code = text.split("\n#[cfg(test)]\nmod tests").next();
+    let code = code.unwrap_or(&text);
+    let mut text = code.replace("core::sync::atomic", "crate::atomic");
     if file == Path::new("lock.rs") {
         let gives_back = "pub fn unlock(&self) {";
         assert!(text.matches(gives_back).count() == 1, "where is unlock?");

@@ -24,8 +24,12 @@ pub(crate) fn find_line<T>(
         at += len as u64;
         kept += len;
         let text = buffer.get(..kept).unwrap_or(&[]);
-        let whole = text.iter().rposition(|&c| c == b'\n').map_or(0, |n| n + 1);
-        for line in text.get(..whole).unwrap_or(&[]).split(|&c| c == b'\n') {
+        let mut whole = 0;
+        for line in text.split_inclusive(|&c| c == b'\n') {
+            let Some(line) = line.strip_suffix(b"\n") else {
+                break;
+            };
+            whole += line.len() + 1;
             let rest_of_long = core::mem::take(&mut too_long);
             if !rest_of_long && let Some(found) = visit(line) {
                 return Ok(Some(found));
@@ -35,6 +39,41 @@ pub(crate) fn find_line<T>(
         kept -= whole;
         if kept == buffer.len() {
             (kept, too_long) = (0, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::find_line;
+    use std::ffi::CString;
+    use std::string::String;
+    use std::vec::Vec;
+
+    fn lines_of(text: &str) -> Vec<String> {
+        let path = std::env::temp_dir().join(std::format!("usysv-lines-{}", std::process::id()));
+        std::fs::write(&path, text).expect("a file");
+        let name = CString::new(path.to_str().expect("a plain path")).expect("no zero byte");
+        let mut lines = Vec::new();
+        let found = find_line(&name, &mut false, |line| {
+            lines.push(String::from_utf8_lossy(line).into_owned());
+            None::<()>
+        });
+        std::fs::remove_file(&path).expect("the file");
+        assert_eq!(found, Ok(None));
+        lines
+    }
+
+    /// What broke: behind each read's last line an empty one was visited, which also made forget that
+    /// what follows is the rest of a long one.
+    #[test]
+    fn a_long_line_is_left_out_whole() {
+        for len in [4095, 4096, 4097, 5000, 8191, 8192, 8193, 20000] {
+            let text = std::format!("one\n{}\ntwo\n", "x".repeat(len));
+            let lines = lines_of(&text);
+            let short: Vec<&String> = lines.iter().filter(|line| line.len() < len).collect();
+            assert_eq!(short, ["one", "two"], "{len}");
         }
     }
 }

@@ -134,12 +134,6 @@ impl Lock {
         Ok(left)
     }
 
-    /// Whether nobody held it just now: a guess.
-    #[inline]
-    pub fn seems_free(&self) -> bool {
-        self.word.load(Relaxed) == 0
-    }
-
     /// Whether nobody held it just now. Acquire: pairs with the unlock's release, so that what is read
     /// behind it is not older than the last section.
     #[inline]

@@ -147,9 +147,16 @@ static void timer_and_child_keep_their_siginfo(void) {
   CHECK(seen[0].code == SI_TIMER && seen[0].value == 31);
 
   install(SIGCHLD, 0, 0);
+  int go[2];
+  CHECK(pipe(go) == 0);
   pid_t pid = fork();
-  if (pid == 0) _exit(0);
+  if (pid == 0) {
+    close(go[1]);
+    _exit(read(go[0], go, 1) != 0); /* not before the section */
+  }
   enter();
+  close(go[1]);
+  close(go[0]);
   siginfo_t si;
   waitid(P_PID, pid, &si, WEXITED | WNOWAIT);
   usleep(1000);

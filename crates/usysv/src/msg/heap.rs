@@ -21,7 +21,7 @@ impl Locked<'_> {
 
     fn entry<'s>(&self, heap: usize, place: u32) -> Result<&'s AtomicU32> {
         let level = self.h.heap_level.load(Relaxed) as usize;
-        if place >= layout::capacity(level.min(17)) {
+        if place >= layout::capacity(level.min(layout::MAX_EXTENTS - 1)) {
             return Err(Errno::EIO);
         }
         let word: &Word = self
@@ -91,7 +91,7 @@ impl Locked<'_> {
         if self.entries(heap).is_some() {
             return Ok(());
         }
-        let level = (self.h.extents.load(Relaxed) as usize).clamp(1, 18) - 1;
+        let level = (self.h.extents.load(Relaxed) as usize).clamp(1, layout::MAX_EXTENTS) - 1;
         if self.entries(1 - heap).is_none() {
             self.h.heap_level.store(level as u32, Relaxed);
         }
@@ -103,7 +103,7 @@ impl Locked<'_> {
         self.back_words(
             level,
             Area::Heap(heap),
-            layout::capacity(level.min(17)) as usize,
+            layout::capacity(level.min(layout::MAX_EXTENTS - 1)) as usize,
         )?;
         self.h.heaps[heap].store(1, Relaxed);
         crashpoint!("msg.heap.begun");
@@ -118,7 +118,11 @@ impl Locked<'_> {
     pub(super) fn heaps_add(&mut self, slot: u32) -> Result<()> {
         for heap in [BY_TYPE, BY_ORDER] {
             if let Some(entries) = self.entries(heap) {
-                if entries >= layout::capacity((self.h.heap_level.load(Relaxed) as usize).min(17)) {
+                if entries
+                    >= layout::capacity(
+                        (self.h.heap_level.load(Relaxed) as usize).min(layout::MAX_EXTENTS - 1),
+                    )
+                {
                     return match self.move_heaps() {
                         // Called after a commit: without memory there are no heaps, for now.
                         Err(Errno::ENOMEM) => {
@@ -137,7 +141,12 @@ impl Locked<'_> {
 
     /// There are more types than the heaps' extent has room for: make them anew in the last one.
     fn move_heaps(&mut self) -> Result<()> {
-        let level = self.h.extents.load(Relaxed).clamp(1, 18) - 1;
+        let level = self
+            .h
+            .extents
+            .load(Relaxed)
+            .clamp(1, layout::MAX_EXTENTS as u32)
+            - 1;
         self.h.heap_level.store(level, Relaxed);
         crashpoint!("msg.heaps.levelled");
         for heap in [BY_TYPE, BY_ORDER] {

@@ -16,7 +16,7 @@ pub(super) const BLOCK: usize = 256;
 pub(super) const INLINE: usize = 72;
 /// Slots, and blocks, of the first extent.
 const FIRST: u32 = 512;
-const MAX_EXTENTS: usize = 18;
+pub(super) const MAX_EXTENTS: usize = 18;
 /// Buckets of the type index in the header.
 pub(super) const TYPE_BUCKETS: usize = 64;
 /// Lines of receivers waiting for one type, by hash, and the line of all others.

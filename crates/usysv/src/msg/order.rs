@@ -182,7 +182,10 @@ impl Locked<'_> {
     fn buckets(&self) -> (usize, u32) {
         match self.h.bucket_level.load(Relaxed) as usize {
             0 => (0, TYPE_BUCKETS as u32),
-            level => (level, layout::capacity((level - 1).min(17))),
+            level => (
+                level,
+                layout::capacity((level - 1).min(layout::MAX_EXTENTS - 1)),
+            ),
         }
     }
 
@@ -253,7 +256,7 @@ impl Locked<'_> {
     /// Moves the types to the buckets of the last extent. Without memory, the chains get longer.
     fn more_buckets(&mut self) -> Result<()> {
         let level = self.h.extents.load(Relaxed) as usize;
-        let count = layout::capacity((level - 1).min(17));
+        let count = layout::capacity((level - 1).min(layout::MAX_EXTENTS - 1));
         if self.h.bucket_level.load(Relaxed) as usize == level
             || self
                 .back_words(level - 1, Area::Buckets, count as usize)

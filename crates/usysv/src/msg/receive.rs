@@ -134,7 +134,7 @@ unsafe fn receive_waiting(q: Locked<'_>, want: Want, hurry: bool, sink: Sink<'_>
         if !look.is_over()? {
             let seen = h.next_seq.load(Relaxed);
             drop(q);
-            look.watch(|| h.next_seq.load(Relaxed) != seen && h.object.lock.seems_free());
+            look.watch(|| h.next_seq.load(Relaxed) != seen && h.object.lock.is_free());
             continue;
         }
         let len = if want.any_size() {

@@ -232,7 +232,11 @@ impl Locked<'_> {
 
     /// Gives memory to the entry `index` of an array and some behind it; the first without.
     fn back(&mut self, index: u32, area: Area, size: usize) -> Result<u32> {
-        if index >= layout::capacity((self.h.extents.load(Relaxed) as usize).clamp(1, 18) - 1) {
+        if index
+            >= layout::capacity(
+                (self.h.extents.load(Relaxed) as usize).clamp(1, layout::MAX_EXTENTS) - 1,
+            )
+        {
             self.grow()?;
         }
         let (k, place) = layout::locate(index);

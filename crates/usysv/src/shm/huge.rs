@@ -113,6 +113,7 @@ impl Huge {
         let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         let made = self.on_each_mount(|path| {
             let fd = files::open(path, how, 0o600).ok()?;
+            crashpoint!("create.huge.made");
             let done = self.fill(&fd, reserve, owned);
             if done.is_err() {
                 let _ = files::unlink(path);

@@ -8,7 +8,11 @@ use std::io::Write;
 use usysv::abi::{IPC_CREAT, SHM_HUGETLB, SHM_NORESERVE};
 use usysv::{Engine, Errno, SharedMemory};
 
-const POINTS: Points = &[("create.huge.linked", No), ("remove.huge", Yes)];
+const POINTS: Points = &[
+    ("create.huge.linked", No),
+    ("create.huge.made", No),
+    ("remove.huge", Yes),
+];
 
 const KEY: i32 = 0x1234;
 pub const MOUNTED: &str = "/mnt";
@@ -62,7 +66,7 @@ fn killed_makers_and_removers_of_huge_segments_leave_no_file() {
     let world = World::new();
     let engine = &world.0;
     for (point, happened) in POINTS {
-        if *point == "create.huge.linked" {
+        if *happened == No {
             killed_at(point, || _ = get(engine, IPC_CREAT));
         } else {
             let shmid = get(engine, IPC_CREAT).expect("a segment");

@@ -48,7 +48,7 @@ const WAIT: Points = &[
     ("sem.wait.lined_up", No),
 ];
 
-fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
+pub fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
     Sembuf {
         sem_num,
         sem_op,

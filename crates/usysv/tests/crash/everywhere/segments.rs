@@ -302,19 +302,22 @@ fn removing() -> Vec<Scenario> {
     ]
 }
 
+/// A segment that a process had attached, and had removed, when it was killed here.
+fn left_at(point: &'static str, engine: &Engine) -> i32 {
+    let shmid = segment(engine, KEY);
+    killed_at(point, || {
+        let at = attach(engine, shmid);
+        call(|| engine.shm_remove(shmid)).expect("IPC_RMID");
+        detach(engine, at);
+    });
+    shmid
+}
+
 fn sweeping() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "sweep what a killed process had, and had removed",
-            make: |engine| {
-                let shmid = segment(engine, KEY);
-                killed_at("shm.free.before_commit", || {
-                    let at = attach(engine, shmid);
-                    call(|| engine.shm_remove(shmid)).expect("IPC_RMID");
-                    detach(engine, at);
-                });
-                (shmid, vec![])
-            },
+            make: |engine| (left_at("shm.free.before_commit", engine), vec![]),
             act: |engine, _| {
                 call(|| engine.shm_usage()).expect("SHM_INFO");
             },
@@ -323,15 +326,7 @@ fn sweeping() -> Vec<Scenario> {
         },
         Scenario {
             name: "sweep what is gone but noted",
-            make: |engine| {
-                let shmid = segment(engine, KEY);
-                killed_at("remove.unlinked", || {
-                    let at = attach(engine, shmid);
-                    call(|| engine.shm_remove(shmid)).expect("IPC_RMID");
-                    detach(engine, at);
-                });
-                (shmid, vec![])
-            },
+            make: |engine| (left_at("remove.unlinked", engine), vec![]),
             act: |engine, _| {
                 call(|| engine.shm_usage()).expect("SHM_INFO");
             },

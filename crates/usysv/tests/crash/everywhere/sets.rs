@@ -2,6 +2,7 @@
 
 use super::Scenario;
 use crate::rig::*;
+use crate::sets::op;
 use std::time::Duration;
 use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO, Sembuf, SemidDs};
 use usysv::{Engine, Errno, SemField, Semaphores};
@@ -10,14 +11,6 @@ use usysv::{Engine, Errno, SemField, Semaphores};
 const COMPANY: u16 = 2;
 /// Another that only a scenario's helpers use; 0 at first.
 const SIGN: u16 = 3;
-
-fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
-    Sembuf {
-        sem_num,
-        sem_op,
-        sem_flg: flags as i16,
-    }
-}
 
 fn set(engine: &Engine) -> i32 {
     let semid = engine.semget(IPC_PRIVATE, 4, 0o600).expect("semget");
