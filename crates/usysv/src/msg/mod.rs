@@ -65,39 +65,69 @@ pub(crate) struct Locked<'a> {
 
 /// Takes the lock of a pinned queue. EIDRM: it was removed.
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    lock_inline(ns, pin, id)
-}
-
-/// As [`lock`], for the two calls that are worth a copy of the code.
-#[inline(always)]
-fn lock_inline<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    let map = pin.map();
-    let h: &Header = map.at(0)?;
-    let left = h.object.lock.lock_by(process::thread()?)?;
-    let mut q = Locked {
-        map,
-        h,
-        pin,
-        ns,
-        id,
-        slots: 0,
-        wakes: Wakes::none(),
-    };
-    h.object.check_live()?;
-    if h.object.id() != id {
-        return Err(Errno::EIO);
-    }
-    let extents = h.extents.load(Relaxed) as usize;
-    if extents > layout::extents_in(map.len()) && layout::file_len(extents).is_ok() {
-        q.remap()?;
-    }
-    if left == Left::Ruins || !q.is_sane() {
-        q.recover()?;
-    }
+    let (map, h, left) = take_lock(pin)?;
+    let mut q = Locked::new(map, h, pin, ns, id);
+    q.settle(left)?;
     Ok(q)
 }
 
+/// The first part of [`lock`]. Two calls make their `Locked` of it themselves, in its place: one that is
+/// returned is moved, which takes longer than the lock.
+#[inline(always)]
+fn take_lock<'a>(pin: &'a Pin<'a>) -> Result<(Map, &'a Header, Left)> {
+    let map = pin.map();
+    let h: &Header = map.at(0)?;
+    let left = h.object.lock.lock_by(process::thread()?)?;
+    Ok((map, h, left))
+}
+
+impl<'a> Locked<'a> {
+    #[inline(always)]
+    fn new(
+        map: Map,
+        h: &'a Header,
+        pin: &'a Pin<'a>,
+        ns: &'a Namespace,
+        id: i32,
+    ) -> Locked<'a> {
+        Locked {
+            map,
+            h,
+            pin,
+            ns,
+            id,
+            slots: 0,
+            wakes: Wakes::none(),
+        }
+    }
+}
+
 impl Locked<'_> {
+    /// The second part of [`lock`]: looks at what was locked, and puts it in order.
+    #[inline(always)]
+    fn settle(&mut self, left: Left) -> Result<()> {
+        self.h.object.check_live()?;
+        if self.h.object.id() != self.id {
+            return Err(Errno::EIO);
+        }
+        match left == Left::Order && self.is_sane() {
+            true => Ok(()),
+            false => self.settle_further(left),
+        }
+    }
+
+    #[cold]
+    fn settle_further(&mut self, left: Left) -> Result<()> {
+        let extents = self.h.extents.load(Relaxed) as usize;
+        if extents > layout::extents_in(self.map.len()) && layout::file_len(extents).is_ok() {
+            self.remap()?;
+        }
+        match left == Left::Order && self.is_sane() {
+            true => Ok(()),
+            false => self.recover(),
+        }
+    }
+
     /// Maps what another process added to the file.
     #[cold]
     fn remap(&mut self) -> Result<()> {
@@ -165,15 +195,6 @@ impl Locked<'_> {
     #[inline]
     fn fits(&self, len: u64) -> bool {
         fits(self.h, len)
-    }
-}
-
-impl Locked<'_> {
-    /// Gives the lock back where there is nobody to wake.
-    #[inline(always)]
-    fn unlock(self) {
-        debug_assert!(self.wakes.count == 0);
-        core::mem::ManuallyDrop::new(self).h.object.lock.unlock();
     }
 }
 

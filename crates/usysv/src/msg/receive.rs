@@ -4,7 +4,7 @@ use super::layout::{FREE, HANDED, Header};
 use super::recover::{IDLE, RECEIVE};
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
-use super::{Locked, lock, lock_inline};
+use super::{Locked, lock, take_lock};
 use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
 use crate::crash::crashpoint;
 use crate::creds::Creds;
@@ -55,16 +55,14 @@ pub(crate) unsafe fn receive(
     if want.msgflg & IPC_NOWAIT != 0 && is_empty_for_all(pin, id) {
         return Err(Errno::ENOMSG);
     }
-    let mut q = lock_inline(ns, pin, id)?;
+    let (map, h, left) = take_lock(pin)?;
+    let mut q = Locked::new(map, h, pin, ns, id);
+    q.settle(left)?;
     if !Creds::current().may_use(&q.h.object, 0o444) {
         return Err(Errno::EACCES);
     }
     // SAFETY: the caller's promise.
     match unsafe { q.receive_now(&want, sink) } {
-        Ok(Some(len)) if q.wakes.count == 0 => {
-            q.unlock();
-            Ok(len)
-        }
         Ok(Some(len)) => Ok(len),
         // SAFETY: the caller's promise.
         Ok(None) => unsafe { receive_waiting(q, want, hurry, sink) },

@@ -3,7 +3,7 @@
 use super::layout::{self, HANDED, MESSAGE, NIL};
 use super::recover::{HAND_OVER, SEND};
 use super::wait::{GOT, Waiting, Woken};
-use super::{Locked, Wakes, lock, lock_inline};
+use super::{Locked, Wakes, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
@@ -36,7 +36,9 @@ pub(crate) unsafe fn send(
 ) -> Result<()> {
     tls::block().sent.store(1, Relaxed);
     // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
-    let mut q = lock_inline(ns, pin, id)?;
+    let (map, h, left) = take_lock(pin)?;
+    let mut q = Locked::new(map, h, pin, ns, id);
+    q.settle(left)?;
     if !Creds::current().may_use(&q.h.object, 0o222) {
         return Err(Errno::EACCES);
     }
@@ -47,10 +49,7 @@ pub(crate) unsafe fn send(
     // SAFETY: the caller's promise.
     match unsafe { q.send_now(&source) } {
         // A receiver whose buffer is too small may have been told so.
-        Ok(None) if q.wakes.count == 0 => {
-            q.unlock();
-            Ok(())
-        }
+        Ok(None) if q.wakes.count == 0 => Ok(()),
         // SAFETY: the caller's promise.
         sent => unsafe { end_send(q, &source, sent) },
     }
