@@ -5,7 +5,7 @@
 //! types are found by hash. Removing is always from the front of a type. All derived.
 
 use super::Locked;
-use super::layout::{self, Area, MESSAGE, NIL, TYPE_BUCKETS, Word};
+use super::layout::{self, Area, MESSAGE, NIL, Slot, TYPE_BUCKETS, Word};
 use super::wait::{Mode, Selector};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
@@ -17,7 +17,7 @@ pub(super) fn hash(mtype: i64) -> u64 {
 
 impl Locked<'_> {
     /// The message that a receiver wants, if it is there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn select(&mut self, want: &Selector) -> Result<Option<u32>> {
         let head = self.h.head.load(Relaxed);
         if head == NIL {
@@ -56,9 +56,8 @@ impl Locked<'_> {
 
     /// Puts a message at the end.
     #[inline(always)]
-    pub(super) fn append(&mut self, index: u32) -> Result<()> {
+    pub(super) fn append(&mut self, index: u32, slot: &Slot) -> Result<()> {
         let h = self.h;
-        let slot = self.slot(index)?;
         let mtype = slot.mtype.load(Relaxed) as i64;
         let tail = h.tail.load(Relaxed);
         slot.prev.store(tail, Relaxed);
@@ -108,11 +107,10 @@ impl Locked<'_> {
     }
 
     /// Takes a message, the first of its type, out of the order.
-    #[inline]
-    pub(super) fn unlink(&mut self, index: u32) -> Result<()> {
+    #[inline(always)]
+    pub(super) fn unlink(&mut self, index: u32, slot: &Slot) -> Result<()> {
         let h = self.h;
-        let slot = self.slot(index)?;
-        self.unlink_from_type(index)?;
+        self.unlink_from_type(index, slot)?;
         let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
         match prev {
             NIL => h.head.store(next, Relaxed),
@@ -136,18 +134,22 @@ impl Locked<'_> {
         Ok(())
     }
 
-    fn unlink_from_type(&mut self, index: u32) -> Result<()> {
-        let slot = self.slot(index)?;
+    #[inline(always)]
+    fn unlink_from_type(&mut self, index: u32, slot: &Slot) -> Result<()> {
         let next = slot.type_next.load(Relaxed);
         if next != NIL {
             self.slot(next)?
                 .type_tail
                 .store(slot.type_tail.load(Relaxed), Relaxed);
         }
-        if self.h.indexed.load(Relaxed) == 0 {
-            return Ok(());
+        match self.h.indexed.load(Relaxed) {
+            0 => Ok(()),
+            _ => self.unlink_from_index(index, slot, (next != NIL).then_some(next)),
         }
-        let next = (next != NIL).then_some(next);
+    }
+
+    /// Takes a message out of the index of types, and puts the `next` of its type there.
+    fn unlink_from_index(&mut self, index: u32, slot: &Slot, next: Option<u32>) -> Result<()> {
         let link = self.link_to(index)?;
         let behind = slot.bucket_next.load(Relaxed);
         match next {
@@ -167,9 +169,11 @@ impl Locked<'_> {
     }
 
     /// An empty queue has no types.
+    #[inline(always)]
     fn forget_types(&mut self) {
         let h = self.h;
-        if h.indexed.swap(0, Relaxed) != 0 {
+        if h.indexed.load(Relaxed) != 0 {
+            h.indexed.store(0, Relaxed);
             h.heaps[0].store(0, Relaxed);
             h.heaps[1].store(0, Relaxed);
             h.bucket_level.store(0, Relaxed);

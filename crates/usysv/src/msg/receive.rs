@@ -1,6 +1,6 @@
 //! `msgrcv`.
 
-use super::layout::{FREE, HANDED, Header};
+use super::layout::{FREE, HANDED, Header, Slot};
 use super::recover::{IDLE, RECEIVE};
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
@@ -194,19 +194,20 @@ impl Locked<'_> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn take_or_copy(&mut self, index: u32, want: &Want, sink: Sink<'_>) -> Result<usize> {
-        let len = self.slot(index)?.len.load(Relaxed) as usize;
+        let slot = self.slot(index)?;
+        let len = slot.len.load(Relaxed) as usize;
         if len > want.size && !want.any_size() {
             return Err(Errno::E2BIG);
         }
         if want.select.mode != Mode::Nth {
             // SAFETY: the caller's promise.
-            return unsafe { self.take(index, len.min(want.size), sink) };
+            return unsafe { self.take(index, slot, len.min(want.size), sink) };
         }
         if len > want.copy_most {
             return Err(Errno::EINVAL);
         }
         // SAFETY: the caller's promise.
-        match unsafe { self.copy_out(index, len, sink)? } {
+        match unsafe { self.copy_out(slot, len, sink)? } {
             true => Ok(len),
             false => Err(Errno::EFAULT),
         }
@@ -217,22 +218,27 @@ impl Locked<'_> {
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
-    #[inline]
-    unsafe fn take(&mut self, index: u32, len: usize, sink: Sink<'_>) -> Result<usize> {
-        self.expect_behind(self.slot(index)?.next.load(Relaxed));
+    #[inline(always)]
+    unsafe fn take(
+        &mut self,
+        index: u32,
+        slot: &Slot,
+        len: usize,
+        sink: Sink<'_>,
+    ) -> Result<usize> {
+        self.expect_behind(slot.next.load(Relaxed));
         // SAFETY: the caller's promise.
-        let copied = unsafe { self.copy_out(index, len, sink)? };
+        let copied = unsafe { self.copy_out(slot, len, sink)? };
         self.begin(index, super::layout::NIL);
         crashpoint!("msg.receive.before_commit");
         self.commit(RECEIVE);
         crashpoint!("msg.receive.after_commit");
-        let slot = self.slot(index)?;
         slot.state.store(FREE, Relaxed);
         self.stamp_receive(self.h.op_pid.load(Relaxed), self.h.op_time.load(Relaxed));
         crashpoint!("msg.receive.stamped");
-        self.unlink(index)?;
+        self.unlink(index, slot)?;
         crashpoint!("msg.receive.unlinked");
-        self.free_message(index)?;
+        self.free_message(index, slot)?;
         crashpoint!("msg.receive.freed");
         self.done();
         if self.h.senders.load(Relaxed) != 0 {
@@ -246,13 +252,13 @@ impl Locked<'_> {
 
     /// Frees a message's blocks and slot.
     #[inline(always)]
-    pub(super) fn free_message(&mut self, index: u32) -> Result<()> {
-        let slot = self.slot(index)?;
+    pub(super) fn free_message(&mut self, index: u32, slot: &Slot) -> Result<()> {
         let blocks = blocks_of(slot.len.load(Relaxed) as usize);
         if blocks != 0 {
             self.free_blocks(slot.block.load(Relaxed), blocks)?;
         }
-        self.free_slot(index)
+        self.free_known(index, slot);
+        Ok(())
     }
 
     /// False: the sink cannot take it.
@@ -261,13 +267,13 @@ impl Locked<'_> {
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn copy_out(&self, index: u32, len: usize, sink: Sink<'_>) -> Result<bool> {
-        let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
+    unsafe fn copy_out(&self, slot: &Slot, len: usize, sink: Sink<'_>) -> Result<bool> {
+        let mtype = slot.mtype.load(Relaxed) as i64;
         let Some(to) = sink(mtype, len) else {
             return Ok(false);
         };
         // SAFETY: the caller's promise.
-        unsafe { self.read_text(index, to, len)? };
+        unsafe { self.read_text(slot, to, len)? };
         Ok(true)
     }
 
@@ -330,14 +336,14 @@ impl Locked<'_> {
         }
         let len = (slot.len.load(Relaxed) as usize).min(want.size);
         // SAFETY: the caller's promise.
-        let copied = unsafe { self.copy_out(index, len, sink)? };
+        let copied = unsafe { self.copy_out(slot, len, sink)? };
         crashpoint!("msg.fetch.before_commit");
         slot.state.store(FREE, Release);
         crashpoint!("msg.fetch.after_commit");
         self.h
             .handed
             .store(self.h.handed.load(Relaxed).saturating_sub(1), Relaxed);
-        self.free_message(index)?;
+        self.free_message(index, slot)?;
         self.dismiss(ticket)?;
         if self.h.qnum.load(Relaxed) == 0 {
             self.trim();

@@ -159,7 +159,7 @@ impl Locked<'_> {
         crashpoint!("msg.rebuild.marked");
         self.free_unmarked()?;
         crashpoint!("msg.rebuild.unmarked");
-        self.each_sorted(messages, |q, index| q.append(index))?;
+        self.each_sorted(messages, |q, index| q.append(index, q.slot(index)?))?;
         crashpoint!("msg.rebuild.ordered");
         self.each_sorted(waiters, |q, index| q.line_up(index))
     }

@@ -203,13 +203,12 @@ impl Locked<'_> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn send_now(&mut self, source: &Source) -> Result<Option<u32>> {
-        let index = self.take_slot()?;
+        let (index, slot) = self.take_slot()?;
         // SAFETY: the caller's promise.
-        if let Err(e) = unsafe { self.write_text(index, source.text, source.len) } {
-            self.free_slot(index)?;
+        if let Err(e) = unsafe { self.write_text(slot, source.text, source.len) } {
+            self.free_known(index, slot);
             return Err(e);
         }
-        let slot = self.slot(index)?;
         slot.mtype.store(source.mtype as u64, Relaxed);
         slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
         crashpoint!("msg.send.filled");
@@ -225,7 +224,7 @@ impl Locked<'_> {
         slot.state.store(MESSAGE, Relaxed);
         self.stamp_send();
         crashpoint!("msg.send.stamped");
-        self.append(index)?;
+        self.append(index, slot)?;
         crashpoint!("msg.send.appended");
         if awaited {
             self.tell_passed_over(source.mtype, u64::MAX)?;

@@ -36,7 +36,7 @@ impl Locked<'_> {
 
     /// A free slot, still FREE. ENOMEM: no memory for one.
     #[inline(always)]
-    pub(super) fn take_slot(&mut self) -> Result<u32> {
+    pub(super) fn take_slot<'s>(&mut self) -> Result<(u32, &'s Slot)> {
         let free = self.h.free_slot.load(Relaxed);
         if free != NIL {
             let slot = self.slot(free)?;
@@ -47,16 +47,22 @@ impl Locked<'_> {
             self.h.free_slot.store(next, Relaxed);
             crashpoint!("msg.slot.taken");
             self.expect_behind(next);
-            return Ok(free);
+            return Ok((free, slot));
         }
+        self.add_slot()
+    }
+
+    #[cold]
+    fn add_slot<'s>(&mut self) -> Result<(u32, &'s Slot)> {
         let index = self.slots;
         if index >= self.h.slots_backed.load(Relaxed) {
             self.back_slots(index)?;
         }
-        layout::slot(&self.map, index)?.state.store(FREE, Relaxed);
+        let slot = layout::slot(&self.map, index)?;
+        slot.state.store(FREE, Relaxed);
         self.set_slots(index + 1);
         crashpoint!("msg.slot.added");
-        Ok(index)
+        Ok((index, slot))
     }
 
     /// Asks for the slot behind `next`, which is about to be used after this one: when two CPUs
@@ -71,14 +77,18 @@ impl Locked<'_> {
     }
 
     /// Makes a slot FREE again and puts it on the list.
-    #[inline]
     pub(super) fn free_slot(&mut self, index: u32) -> Result<()> {
-        let slot = self.slot(index)?;
+        self.free_known(index, self.slot(index)?);
+        Ok(())
+    }
+
+    /// [`Locked::free_slot`] of one that was looked up.
+    #[inline(always)]
+    pub(super) fn free_known(&mut self, index: u32, slot: &Slot) {
         slot.state.store(FREE, Relaxed);
         slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
         self.h.free_slot.store(index, Relaxed);
         crashpoint!("msg.slot.freed");
-        Ok(())
     }
 
     #[inline]
@@ -142,15 +152,14 @@ impl Locked<'_> {
     ///
     /// # Safety
     /// `text` can be read for `len` bytes.
-    #[inline]
+    #[inline(always)]
     #[allow(unsafe_code)]
     pub(super) unsafe fn write_text(
         &mut self,
-        index: u32,
+        slot: &Slot,
         text: *const u8,
         len: usize,
     ) -> Result<()> {
-        let slot = self.slot(index)?;
         let (head, count) = (len.min(INLINE), blocks_of(len));
         let first = if count == 0 {
             NIL
@@ -174,10 +183,9 @@ impl Locked<'_> {
     ///
     /// # Safety
     /// `to` can be written for `len` bytes.
-    #[inline]
+    #[inline(always)]
     #[allow(unsafe_code)]
-    pub(super) unsafe fn read_text(&self, index: u32, to: *mut u8, len: usize) -> Result<()> {
-        let slot = self.slot(index)?;
+    pub(super) unsafe fn read_text(&self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
         let head = len.min(INLINE);
         // SAFETY: the caller's promise, for the first `head` bytes, of which the slot has as many.
         unsafe { slot.text().copy_to_nonoverlapping(to, head) };

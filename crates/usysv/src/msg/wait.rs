@@ -197,7 +197,7 @@ impl Locked<'_> {
     /// Registers this thread as a waiter, in its line's end.
     fn enlist(&mut self, state: u32, len: u32, want: &Selector) -> Result<Ticket> {
         self.sweep()?;
-        let index = self.take_slot()?;
+        let (index, _) = self.take_slot()?;
         let thread = crate::process::thread()?;
         let (slot, waiter) = (self.slot(index)?, layout::waiter(&self.map, index)?);
         let number = self.h.next_seq.load(Relaxed);
