@@ -67,6 +67,7 @@ fn known(addr: usize, len: usize, need: u64) -> bool {
     };
     let mut page = addr & !(PAGE - 1);
     while is_current && is_known(tls, page, need) {
+        // Nearly always it is one page, and then the address is all that is looked at.
         if last - page < PAGE {
             return true;
         }

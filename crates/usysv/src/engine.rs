@@ -123,13 +123,21 @@ impl Engine {
     /// when it was removed gets EIDRM: that is what `asleep` tells.)
     #[inline]
     fn on<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
+        self.on_any(kind, id, |pin| match object::is_removed(pin) {
+            true => {
+                pin.retire();
+                Err(object::why_gone(pin))
+            }
+            false => f(pin),
+        })
+    }
+
+    /// As [`Engine::on`], where `f` itself looks first whether it was removed.
+    #[inline(always)]
+    fn on_any<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
         let pin = self.pin(kind, id)?;
-        let removed = object::is_removed(&pin);
-        let result = match removed {
-            true => Err(object::why_gone(&pin)),
-            false => f(&pin),
-        };
-        if removed || result.as_ref().is_err_and(|e| *e == Errno::EIDRM) {
+        let result = f(&pin);
+        if result.as_ref().is_err_and(|e| *e == Errno::EIDRM) {
             pin.retire();
         }
         result

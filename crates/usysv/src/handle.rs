@@ -255,8 +255,9 @@ impl Pin<'_> {
     /// The largest mapping so far.
     #[inline]
     pub fn map(&self) -> Map {
-        let last = (self.handle.count.load(Acquire) as usize).clamp(1, MAPS) - 1;
-        let (base, len, place) = &self.handle.maps[last];
+        let last = (self.handle.count.load(Acquire) as usize).wrapping_sub(1);
+        let [first, ..] = &self.handle.maps;
+        let (base, len, place) = self.handle.maps.get(last).unwrap_or(first);
         // SAFETY: `push` stored the parts before it counted them, and the pin keeps the mapping.
         unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed), place.load(Relaxed)) }
     }
@@ -334,14 +335,20 @@ impl Pin<'_> {
     }
 }
 
-impl Drop for Pin<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.handle.take_pin() == 1
-            && self.handle.retired.load(SeqCst) == 1
-            && let Ok(_guard) = self.table.lock()
-        {
+impl Pin<'_> {
+    #[cold]
+    fn reclaim(&self) {
+        if let Ok(_guard) = self.table.lock() {
             self.table.reclaim(self.handle);
+        }
+    }
+}
+
+impl Drop for Pin<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.handle.take_pin() == 1 && self.handle.retired.load(SeqCst) == 1 {
+            self.reclaim();
         }
     }
 }

@@ -16,6 +16,7 @@ impl Engine {
     /// # Safety
     /// `text` can be read for `len` bytes.
     #[allow(unsafe_code)]
+    #[inline]
     pub unsafe fn msgsnd_raw(
         &self,
         msqid: i32,
@@ -26,7 +27,7 @@ impl Engine {
     ) -> Result<()> {
         let source = Source { mtype, text, len };
         // SAFETY: the caller's promise.
-        self.on(Kind::Msg, msqid, |pin| unsafe {
+        self.on_any(Kind::Msg, msqid, |pin| unsafe {
             msg::send(&self.ns, pin, msqid, source, msgflg)
         })
     }
@@ -44,13 +45,14 @@ impl Engine {
     /// # Safety
     /// Where the sink says to write, as many bytes as it was told can be written.
     #[allow(unsafe_code)]
+    #[inline]
     pub unsafe fn msgrcv_raw(
         &self,
         msqid: i32,
         size: usize,
         msgtyp: i64,
         msgflg: i32,
-        sink: Sink<'_>,
+        sink: &mut impl Sink,
     ) -> Result<usize> {
         if msqid < 0 || size > isize::MAX as usize {
             return Err(Errno::EINVAL);
@@ -72,7 +74,7 @@ impl Engine {
             copy_most,
         };
         // SAFETY: the caller's promise.
-        self.on(Kind::Msg, msqid, |pin| unsafe {
+        self.on_any(Kind::Msg, msqid, |pin| unsafe {
             msg::receive(&self.ns, pin, msqid, want, sink)
         })
     }

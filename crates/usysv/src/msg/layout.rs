@@ -254,6 +254,14 @@ pub(super) fn extents_in(len: usize) -> usize {
     STARTS.iter().skip(1).take_while(|end| **end <= len).count()
 }
 
+/// Slots of a file with this many extents, if it is as long as this.
+#[inline(always)]
+pub(super) fn slots_in(extents: u32, len: usize) -> Option<u32> {
+    let end = STARTS.get(extents as usize).copied();
+    // No mapping is as short as the file of no extents.
+    (end == Some(len)).then(|| FIRST << extents >> 1)
+}
+
 /// A new queue's file, and what of it has memory from the start: the header.
 pub(crate) const FILE_LEN: usize = STARTS[1];
 pub(crate) const BACKED: usize = PAGE;

@@ -110,7 +110,7 @@ impl Locked<'_> {
         if self.h.object.id() != self.id {
             return Err(Errno::EIO);
         }
-        match left == Left::Order && self.is_sane() {
+        match left == Left::Order && self.knows_slots() {
             true => Ok(()),
             false => self.settle_further(left),
         }
@@ -160,7 +160,20 @@ impl Locked<'_> {
         if happened { Err(Errno::EIO) } else { Ok(()) }
     }
 
-    /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
+    /// Notes how many slots may be in use, if the file is as long as it is mapped here. All walks end
+    /// after so many steps.
+    #[inline(always)]
+    fn knows_slots(&mut self) -> bool {
+        let most = layout::slots_in(self.h.extents.load(Relaxed), self.map.len());
+        let slots = self.h.slots.load(Relaxed);
+        let known = most.is_some_and(|most| slots <= most);
+        if known {
+            self.slots = slots;
+        }
+        known
+    }
+
+    /// Whether what the header counts can be true; nonsense is rebuilt.
     #[inline]
     fn is_sane(&mut self) -> bool {
         let h = self.h;
@@ -198,6 +211,18 @@ impl Locked<'_> {
     }
 }
 
+/// What a call says that finds this at once: it came after the removal, says the kernel then.
+#[cold]
+fn at_first(pin: &Pin<'_>, e: Errno) -> Errno {
+    match e {
+        Errno::EIDRM => {
+            pin.retire();
+            Errno::EINVAL
+        }
+        e => e,
+    }
+}
+
 /// `msg_fits_inqueue`. Without the lock: a guess.
 #[inline]
 fn fits(h: &Header, len: u64) -> bool {
@@ -207,10 +232,12 @@ fn fits(h: &Header, len: u64) -> bool {
 }
 
 impl Drop for Locked<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.h.object.lock.unlock();
-        self.wakes.wake(&self.map);
+        if self.wakes.count != 0 {
+            self.wakes.wake(&self.map);
+        }
     }
 }
 
@@ -241,7 +268,7 @@ impl Wakes {
     }
 
     /// True: each wake reached a sleeper.
-    #[inline]
+    #[cold]
     fn wake(&self, map: &Map) -> bool {
         let mut reached = true;
         for slot in self.slots.iter().take(self.count) {

@@ -16,15 +16,21 @@ pub(super) fn hash(mtype: i64) -> u64 {
 }
 
 impl Locked<'_> {
-    /// The message that a receiver wants, if it is there.
+    /// The first message.
     #[inline(always)]
-    pub(super) fn select(&mut self, want: &Selector) -> Result<Option<u32>> {
+    pub(super) fn first(&self) -> Result<Option<u32>> {
         let head = self.h.head.load(Relaxed);
-        if head == NIL {
+        Ok((head != NIL).then_some(head))
+    }
+
+    /// The message that a receiver wants, if it is there.
+    #[inline]
+    pub(super) fn select(&mut self, want: &Selector) -> Result<Option<u32>> {
+        let Some(head) = self.first()? else {
             return Ok(None);
-        }
+        };
         let first = self.slot(head)?.mtype.load(Relaxed) as i64;
-        if want.mode == Mode::Any || want.takes(first) && want.mode != Mode::AtMost {
+        if want.takes(first) && want.mode != Mode::AtMost {
             return Ok(Some(head));
         }
         if self.h.indexed.load(Relaxed) == 0 {
@@ -48,7 +54,7 @@ impl Locked<'_> {
             return Ok(None);
         }
         let mut at = self.h.head.load(Relaxed);
-        for _ in 0..n {
+        for _ in 0..n.min(i64::from(self.slots)) {
             at = self.slot(at)?.next.load(Relaxed);
         }
         Ok(Some(at))
@@ -209,10 +215,15 @@ impl Locked<'_> {
         self.bucket((hash(mtype) % u64::from(count)) as u32)
     }
 
+    /// How many types there are: no more than slots, whatever was written there.
+    fn types(&self) -> u32 {
+        self.h.types.load(Relaxed).min(self.slots)
+    }
+
     /// The first message of a type.
     fn leader(&self, mtype: i64) -> Result<Option<u32>> {
         let mut at = self.bucket_of(mtype)?.load(Relaxed);
-        for _ in 0..=self.h.types.load(Relaxed) {
+        for _ in 0..=self.types() {
             if at == NIL {
                 return Ok(None);
             }
@@ -229,7 +240,7 @@ impl Locked<'_> {
     fn link_to(&self, index: u32) -> Result<&AtomicU32> {
         let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
         let mut link = self.bucket_of(mtype)?;
-        for _ in 0..=self.h.types.load(Relaxed) {
+        for _ in 0..=self.types() {
             let at = link.load(Relaxed);
             if at == index {
                 return Ok(link);
@@ -301,7 +312,7 @@ impl Locked<'_> {
     ) -> Result<()> {
         for place in 0..self.buckets().1 {
             let mut at = self.bucket(place)?.load(Relaxed);
-            let mut left = self.h.types.load(Relaxed);
+            let mut left = self.types();
             while at != NIL {
                 left = left.checked_sub(1).ok_or(Errno::EIO)?;
                 f(self, at)?;

@@ -17,7 +17,8 @@ use core::sync::atomic::{Ordering::*, fence};
 
 /// Where a message goes. Called under the lock with the type and the number of bytes of text; says
 /// where to write them, or that it cannot (EFAULT: the message is lost, as the kernel loses it).
-pub type Sink<'a> = &'a mut dyn FnMut(i64, usize) -> Option<*mut u8>;
+pub trait Sink: FnMut(i64, usize) -> Option<*mut u8> {}
+impl<F: FnMut(i64, usize) -> Option<*mut u8>> Sink for F {}
 
 /// What to receive.
 #[derive(Clone, Copy)]
@@ -41,12 +42,13 @@ impl Want {
 /// # Safety
 /// Where the sink says to write, as many bytes as it was told can be written.
 #[allow(unsafe_code)]
+#[inline(always)]
 pub(crate) unsafe fn receive(
     ns: &Namespace,
     pin: &Pin<'_>,
     id: i32,
     want: Want,
-    sink: Sink<'_>,
+    sink: &mut impl Sink,
 ) -> Result<usize> {
     let sent = &tls::block().sent;
     // Who has just asked somebody waits for the answer. (A handler's send in between is no matter.)
@@ -57,7 +59,7 @@ pub(crate) unsafe fn receive(
     }
     let (map, h, left) = take_lock(pin)?;
     let mut q = Locked::new(map, h, pin, ns, id);
-    q.settle(left)?;
+    q.settle(left).map_err(|e| super::at_first(pin, e))?;
     if !Creds::current().may_use(&q.h.object, 0o444) {
         return Err(Errno::EACCES);
     }
@@ -104,7 +106,12 @@ fn is_empty_for_all(pin: &Pin<'_>, id: i32) -> bool {
 /// As for [`receive`].
 #[allow(unsafe_code)]
 #[cold]
-unsafe fn receive_waiting(q: Locked<'_>, want: Want, hurry: bool, sink: Sink<'_>) -> Result<usize> {
+unsafe fn receive_waiting(
+    q: Locked<'_>,
+    want: Want,
+    hurry: bool,
+    sink: &mut dyn Sink,
+) -> Result<usize> {
     let (ns, pin, id) = (q.ns, q.pin, q.id);
     let mut look = None;
     let mut held = Some(q);
@@ -173,7 +180,7 @@ impl Locked<'_> {
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn receive_now(&mut self, want: &Want, sink: Sink<'_>) -> Result<Option<usize>> {
+    unsafe fn receive_now(&mut self, want: &Want, sink: &mut impl Sink) -> Result<Option<usize>> {
         match self.find(want)? {
             // SAFETY: the caller's promise.
             Some(index) => unsafe { self.take_or_copy(index, want, sink) }.map(Some),
@@ -184,6 +191,7 @@ impl Locked<'_> {
     #[inline(always)]
     fn find(&mut self, want: &Want) -> Result<Option<u32>> {
         match want.select.mode {
+            Mode::Any => self.first(),
             Mode::Nth => self.nth(want.select.mtype),
             _ => self.select(&want.select),
         }
@@ -193,7 +201,12 @@ impl Locked<'_> {
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn take_or_copy(&mut self, index: u32, want: &Want, sink: Sink<'_>) -> Result<usize> {
+    unsafe fn take_or_copy(
+        &mut self,
+        index: u32,
+        want: &Want,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<usize> {
         let slot = self.slot(index)?;
         let len = slot.len.load(Relaxed) as usize;
         if len > want.size && !want.any_size() {
@@ -224,7 +237,7 @@ impl Locked<'_> {
         index: u32,
         slot: &Slot,
         len: usize,
-        sink: Sink<'_>,
+        sink: &mut (impl Sink + ?Sized),
     ) -> Result<usize> {
         self.expect_behind(slot.next.load(Relaxed));
         // SAFETY: the caller's promise.
@@ -267,7 +280,12 @@ impl Locked<'_> {
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn copy_out(&self, slot: &Slot, len: usize, sink: Sink<'_>) -> Result<bool> {
+    unsafe fn copy_out(
+        &self,
+        slot: &Slot,
+        len: usize,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> Result<bool> {
         let mtype = slot.mtype.load(Relaxed) as i64;
         let Some(to) = sink(mtype, len) else {
             return Ok(false);
@@ -285,7 +303,7 @@ impl Locked<'_> {
         ticket: &Ticket,
         woken: &Woken,
         want: &Want,
-        sink: Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<After> {
         let news = self.news(ticket)?;
         if *woken == Woken::Signal && matches!(news, 0 | AGAIN | GOT) {
@@ -328,7 +346,12 @@ impl Locked<'_> {
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
-    unsafe fn fetch(&mut self, ticket: &Ticket, want: &Want, sink: Sink<'_>) -> Result<usize> {
+    unsafe fn fetch(
+        &mut self,
+        ticket: &Ticket,
+        want: &Want,
+        sink: &mut dyn Sink,
+    ) -> Result<usize> {
         let index = self.waiter(ticket.slot)?.message.load(Relaxed);
         let slot = self.slot(index)?;
         if slot.state.load(Relaxed) != HANDED || slot.prev.load(Relaxed) != ticket.slot {

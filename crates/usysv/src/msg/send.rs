@@ -27,6 +27,7 @@ pub(crate) struct Source {
 /// # Safety
 /// The source's text can be read.
 #[allow(unsafe_code)]
+#[inline(always)]
 pub(crate) unsafe fn send(
     ns: &Namespace,
     pin: &Pin<'_>,
@@ -38,7 +39,7 @@ pub(crate) unsafe fn send(
     // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
     let (map, h, left) = take_lock(pin)?;
     let mut q = Locked::new(map, h, pin, ns, id);
-    q.settle(left)?;
+    q.settle(left).map_err(|e| super::at_first(pin, e))?;
     if !Creds::current().may_use(&q.h.object, 0o222) {
         return Err(Errno::EACCES);
     }
@@ -271,7 +272,7 @@ impl Locked<'_> {
     /// back, or a recovery. (A send does this at once.)
     pub(super) fn serve_receivers(&mut self) -> Result<()> {
         let mut at = self.h.head.load(Relaxed);
-        let mut left = self.h.qnum.load(Relaxed);
+        let mut left = self.h.qnum.load(Relaxed).min(u64::from(self.slots));
         while at != NIL && left > 0 && self.h.receivers.load(Relaxed) != 0 {
             let slot = self.slot(at)?;
             let next = slot.next.load(Relaxed);

@@ -170,6 +170,9 @@ impl Locked<'_> {
         slot.len.store(len as u32, Relaxed);
         // SAFETY: the caller's promise, for the first `head` bytes, which the slot has room for.
         unsafe { slot.text().copy_from_nonoverlapping(text, head) };
+        if count == 0 {
+            return Ok(());
+        }
         let mut done = head;
         self.each_run(first, len - head, |map, at, bytes| {
             // SAFETY: the caller's promise; the runs are `len - head` bytes together.
@@ -189,6 +192,9 @@ impl Locked<'_> {
         let head = len.min(INLINE);
         // SAFETY: the caller's promise, for the first `head` bytes, of which the slot has as many.
         unsafe { slot.text().copy_to_nonoverlapping(to, head) };
+        if len == head {
+            return Ok(());
+        }
         let mut done = head;
         self.each_run(slot.block.load(Relaxed), len - head, |map, at, bytes| {
             // SAFETY: the caller's promise; the runs are `len - head` bytes together.
@@ -291,7 +297,7 @@ impl Locked<'_> {
 
     /// Gives the memory of an empty queue back, unless it is little and was needed just now. What the
     /// sleepers' slots take is not to be had, and nothing to walk all slots for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn trim(&mut self) {
         let h = self.h;
         let sleepers = h.receivers.load(Relaxed) as usize + h.senders.load(Relaxed) as usize;

@@ -346,7 +346,7 @@ impl Locked<'_> {
 
     fn first_taking(&self, line: usize, mtype: i64, len: usize) -> Result<Option<u32>> {
         let mut at = self.h.lines[line][0].load(Relaxed);
-        for _ in 0..=self.h.receivers.load(Relaxed) {
+        for _ in 0..=self.h.receivers.load(Relaxed).min(self.slots) {
             if at == NIL {
                 return Ok(None);
             }
@@ -369,7 +369,7 @@ impl Locked<'_> {
     /// Tells those in line before the number `before` who take this type that the message was too
     /// long for them. After the send's commit: what a killed sender does not send bothers nobody.
     pub(super) fn tell_passed_over(&mut self, mtype: i64, before: u64) -> Result<()> {
-        for _ in 0..=self.h.receivers.load(Relaxed) {
+        for _ in 0..=self.h.receivers.load(Relaxed).min(self.slots) {
             match self.receiver_for(mtype, 0)? {
                 Some(small) if self.slot(small)?.seq.load(Relaxed) < before => {
                     self.tell(small, TOO_BIG)?;
@@ -405,7 +405,7 @@ impl Locked<'_> {
     /// `ss_wakeup`: wakes every sleeping sender whose message fits now, each judged alone.
     pub(super) fn wake_senders(&mut self) -> Result<()> {
         let mut at = self.h.sender_head.load(Relaxed);
-        let mut left = self.h.senders.load(Relaxed);
+        let mut left = self.h.senders.load(Relaxed).min(self.slots);
         while at != NIL && left > 0 {
             let slot = self.slot(at)?;
             let next = slot.next.load(Relaxed);
