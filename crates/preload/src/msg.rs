@@ -11,11 +11,29 @@ use engine::abi::{
     IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_STAT,
     MSG_STAT_ANY, MsgInfo, MsqidDs,
 };
-use engine::{Errno, Messages};
+use engine::{Errno, Messages, Sink};
 use libc::{key_t, size_t, ssize_t};
 
 /// Bytes of `struct msgbuf` before the text.
 const TYPE: usize = size_of::<c_long>();
+
+/// The program's `struct msgbuf`.
+struct Buffer(*mut c_void);
+
+impl Sink for Buffer {
+    #[inline(always)]
+    fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
+        let at = self.0 as usize;
+        let whole = known_writable(at, len.saturating_add(TYPE));
+        if !whole && !writable(at, TYPE) {
+            return None;
+        }
+        // SAFETY: `writable` has just said so; any address alignment is allowed.
+        unsafe { self.0.cast::<i64>().write_unaligned(mtype) };
+        let fits = whole || writable(at.wrapping_add(TYPE), len);
+        fits.then(|| self.0.cast::<u8>().wrapping_add(TYPE))
+    }
+}
 
 #[unsafe(no_mangle)]
 extern "C" fn msgget(key: key_t, msgflg: c_int) -> c_int {
@@ -67,16 +85,7 @@ unsafe extern "C" fn msgrcv(
                 return Err(Errno::EFAULT);
             }
         }
-        let mut sink = |mtype: i64, len: usize| {
-            let whole = known_writable(at, len.saturating_add(TYPE));
-            if !whole && !writable(at, TYPE) {
-                return None;
-            }
-            // SAFETY: `writable` has just said so; any address alignment is allowed.
-            unsafe { msgp.cast::<i64>().write_unaligned(mtype) };
-            let fits = whole || writable(at.wrapping_add(TYPE), len);
-            fits.then(|| msgp.cast::<u8>().wrapping_add(TYPE))
-        };
+        let mut sink = Buffer(msgp);
         // SAFETY: the sink names only what `writable` said can be written.
         let len = unsafe { engine.msgrcv_raw(msqid, size, msgtyp, flags, &mut sink)? };
         Ok(len as ssize_t)

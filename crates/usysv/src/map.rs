@@ -83,6 +83,17 @@ impl Map {
         Ok(unsafe { &*self.base.add(offset).cast::<T>() })
     }
 
+    /// So many of a structure at `offset`. EIO: not all in the mapping, or not aligned.
+    #[inline]
+    pub fn array<'a, T: Shared>(&self, offset: usize, count: usize) -> Result<&'a [T]> {
+        self.range(offset, count.checked_mul(size_of::<T>()).ok_or(Errno::EIO)?)?;
+        if !offset.is_multiple_of(align_of::<T>()) {
+            return Err(Errno::EIO);
+        }
+        // SAFETY: as in `at`.
+        Ok(unsafe { core::slice::from_raw_parts(self.base.add(offset).cast::<T>(), count) })
+    }
+
     /// The structure at `offset`.
     ///
     /// # Safety

@@ -130,15 +130,23 @@ impl Messages for Engine {
         msgtyp: i64,
         msgflg: i32,
     ) -> Result<(i64, usize)> {
-        let mut received = 0;
-        let to = mtext.as_mut_ptr();
-        let mut sink = |mtype, _| {
-            received = mtype;
-            Some(to)
+        struct Slice {
+            mtype: i64,
+            to: *mut u8,
+        }
+        impl Sink for Slice {
+            fn room(&mut self, mtype: i64, _: usize) -> Option<*mut u8> {
+                self.mtype = mtype;
+                Some(self.to)
+            }
+        }
+        let mut sink = Slice {
+            mtype: 0,
+            to: mtext.as_mut_ptr(),
         };
         // SAFETY: the engine writes at most the size that it is given, the slice's.
         let len = unsafe { self.msgrcv_raw(msqid, mtext.len(), msgtyp, msgflg, &mut sink)? };
-        Ok((received, len))
+        Ok((sink.mtype, len))
     }
 
     fn msg_stat(&self, msqid: i32) -> Result<MsqidDs> {

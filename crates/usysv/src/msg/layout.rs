@@ -309,18 +309,19 @@ pub(super) fn waiter<'a>(map: &Map, index: u32) -> Result<&'a Waiter> {
     map.at(slot_offset(index)? + SLOT - INLINE)
 }
 
-#[inline]
-pub(super) fn block_offset(index: u32) -> Result<usize> {
-    let (k, place) = locate(index);
-    Ok(array(k, Area::Blocks)? + place * BLOCK)
-}
-
 /// The link of a block.
 #[inline]
 pub(super) fn link<'a>(map: &Map, index: u32) -> Result<&'a AtomicU32> {
     let (k, place) = locate(index);
     let word: &Word = map.at(array(k, Area::Links)? + place * 4)?;
     Ok(&word.0)
+}
+
+/// The links of up to `count` neighbouring blocks from a place in an extent; of those in the extent.
+#[inline]
+pub(super) fn links<'a>(map: &Map, k: usize, place: usize, count: usize) -> Result<&'a [Word]> {
+    let start = array(k, Area::Links)? + place * 4;
+    map.array(start, count.min(self::count(k) - place))
 }
 
 /// Fills a new queue's header.

@@ -47,77 +47,101 @@ use crate::namespace::Namespace;
 use crate::object::{Kind, index_of};
 use crate::process;
 use crate::sys;
+use core::ops::Deref;
 use core::sync::atomic::{Ordering::*, fence};
 use layout::{Header, NIL};
 
+/// A queue's header and slots, for who holds its lock. Passed by value, so that it stays in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    h: &'a Header,
+    map: Map,
+    /// The header's `slots`, in private memory: all slots below lie in the mapping.
+    slots: u32,
+}
+
 /// A queue, locked. Unlocks itself.
 pub(crate) struct Locked<'a> {
-    map: Map,
-    h: &'a Header,
+    held: Held<'a>,
     pin: &'a Pin<'a>,
     ns: &'a Namespace,
     id: i32,
-    /// The header's `slots`, in private memory: all slots below lie in the mapping.
-    slots: u32,
     /// Sleepers to wake after the lock is given back.
     wakes: Wakes,
 }
 
 /// Takes the lock of a pinned queue. EIDRM: it was removed.
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    let (map, h, left) = take_lock(pin)?;
-    let mut q = Locked::new(map, h, pin, ns, id);
+    let (held, left) = take_lock(pin)?;
+    let mut q = Locked::new(held, pin, ns, id);
     q.settle(left)?;
     Ok(q)
 }
 
-/// The first part of [`lock`]. Two calls make their `Locked` of it themselves, in its place: one that is
-/// returned is moved, which takes longer than the lock.
+/// The first part of [`lock`]: nothing was looked at yet.
 #[inline(always)]
-fn take_lock<'a>(pin: &'a Pin<'a>) -> Result<(Map, &'a Header, Left)> {
+fn take_lock<'a>(pin: &'a Pin<'a>) -> Result<(Held<'a>, Left)> {
     let map = pin.map();
     let h: &Header = map.at(0)?;
     let left = h.object.lock.lock_by(process::thread()?)?;
-    Ok((map, h, left))
+    Ok((Held { h, map, slots: 0 }, left))
 }
 
-impl<'a> Locked<'a> {
-    #[inline(always)]
-    fn new(
-        map: Map,
-        h: &'a Header,
-        pin: &'a Pin<'a>,
-        ns: &'a Namespace,
-        id: i32,
-    ) -> Locked<'a> {
-        Locked {
-            map,
-            h,
-            pin,
-            ns,
-            id,
-            slots: 0,
-            wakes: Wakes::none(),
-        }
+impl<'a> Deref for Locked<'a> {
+    type Target = Held<'a>;
+    fn deref(&self) -> &Held<'a> {
+        &self.held
     }
 }
 
-impl Locked<'_> {
-    /// The second part of [`lock`]: looks at what was locked, and puts it in order.
+impl<'a> Held<'a> {
+    /// Whether all is as calls that have nothing special to do find it: then how many slots may be in
+    /// use is known, too. All walks end after so many steps.
     #[inline(always)]
+    fn settle(&mut self, left: Left, id: i32) -> bool {
+        let most = layout::slots_in(self.h.extents.load(Relaxed), self.map.len());
+        let slots = self.h.slots.load(Relaxed);
+        let settled = left == Left::Order
+            && self.h.object.check_live().is_ok()
+            && self.h.object.id() == id
+            && most.is_some_and(|most| slots <= most);
+        if settled {
+            self.slots = slots;
+        }
+        settled
+    }
+
+    #[inline(always)]
+    fn unlock(self) {
+        self.h.object.lock.unlock();
+    }
+
+    #[inline]
+    fn fits(self, len: u64) -> bool {
+        fits(self.h, len)
+    }
+}
+
+impl<'a> Locked<'a> {
+    fn new(held: Held<'a>, pin: &'a Pin<'a>, ns: &'a Namespace, id: i32) -> Locked<'a> {
+        Locked {
+            held,
+            pin,
+            ns,
+            id,
+            wakes: Wakes::none(),
+        }
+    }
+
+    /// The second part of [`lock`]: looks at what was locked, and puts it in order.
     fn settle(&mut self, left: Left) -> Result<()> {
+        if self.held.settle(left, self.id) {
+            return Ok(());
+        }
         self.h.object.check_live()?;
         if self.h.object.id() != self.id {
             return Err(Errno::EIO);
         }
-        match left == Left::Order && self.knows_slots() {
-            true => Ok(()),
-            false => self.settle_further(left),
-        }
-    }
-
-    #[cold]
-    fn settle_further(&mut self, left: Left) -> Result<()> {
         let extents = self.h.extents.load(Relaxed) as usize;
         if extents > layout::extents_in(self.map.len()) && layout::file_len(extents).is_ok() {
             self.remap()?;
@@ -136,7 +160,7 @@ impl Locked<'_> {
         let path = self.ns.index_path(Kind::Msg, index_of(self.id))?;
         let fd = files::open_again(&path, self.pin.file())?;
         self.pin.remap(&fd, len)?;
-        self.map = self.pin.map();
+        self.held.map = self.pin.map();
         Ok(())
     }
 
@@ -160,19 +184,6 @@ impl Locked<'_> {
         if happened { Err(Errno::EIO) } else { Ok(()) }
     }
 
-    /// Notes how many slots may be in use, if the file is as long as it is mapped here. All walks end
-    /// after so many steps.
-    #[inline(always)]
-    fn knows_slots(&mut self) -> bool {
-        let most = layout::slots_in(self.h.extents.load(Relaxed), self.map.len());
-        let slots = self.h.slots.load(Relaxed);
-        let known = most.is_some_and(|most| slots <= most);
-        if known {
-            self.slots = slots;
-        }
-        known
-    }
-
     /// Whether what the header counts can be true; nonsense is rebuilt.
     #[inline]
     fn is_sane(&mut self) -> bool {
@@ -184,7 +195,7 @@ impl Locked<'_> {
         let is_backed = (1..=layout::extents_in(self.map.len())).contains(&extents)
             && slots <= slots_backed
             && slots_backed.max(blocks_backed) <= layout::capacity(extents - 1);
-        self.slots = if is_backed { slots } else { 0 };
+        self.held.slots = if is_backed { slots } else { 0 };
         is_backed
             && h.blocks.load(Relaxed) <= blocks_backed
             && h.receivers.load(Relaxed) <= slots
@@ -197,17 +208,12 @@ impl Locked<'_> {
     fn set_slots(&mut self, slots: u32) {
         let extents = layout::extents_in(self.map.len());
         let there = extents.checked_sub(1).map_or(0, layout::capacity);
-        self.slots = slots.min(there);
+        self.held.slots = slots.min(there);
         self.h.slots.store(self.slots, Relaxed);
     }
 
     fn owned(&self) -> crate::creds::Owned {
         self.h.object.owned()
-    }
-
-    #[inline]
-    fn fits(&self, len: u64) -> bool {
-        fits(self.h, len)
     }
 }
 

@@ -2,23 +2,25 @@
 
 use super::layout::{FREE, HANDED, Header, Slot};
 use super::recover::{IDLE, RECEIVE};
-use super::slots::blocks_of;
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
-use super::{Locked, lock, take_lock};
+use super::{Held, Locked, lock, take_lock};
 use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
+use crate::lock::Left;
 use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::tls;
 use core::sync::atomic::{Ordering::*, fence};
 
-/// Where a message goes. Called under the lock with the type and the number of bytes of text; says
-/// where to write them, or that it cannot (EFAULT: the message is lost, as the kernel loses it).
-pub trait Sink: FnMut(i64, usize) -> Option<*mut u8> {}
-impl<F: FnMut(i64, usize) -> Option<*mut u8>> Sink for F {}
+/// Where a message goes.
+pub trait Sink {
+    /// Called under the lock with the type and the number of bytes of text: where to write them, or
+    /// none (EFAULT: the message is lost, as the kernel loses it).
+    fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8>;
+}
 
 /// What to receive.
 #[derive(Clone, Copy)]
@@ -57,24 +59,63 @@ pub(crate) unsafe fn receive(
     if want.msgflg & IPC_NOWAIT != 0 && is_empty_for_all(pin, id) {
         return Err(Errno::ENOMSG);
     }
-    let (map, h, left) = take_lock(pin)?;
-    let mut q = Locked::new(map, h, pin, ns, id);
-    q.settle(left).map_err(|e| super::at_first(pin, e))?;
-    if !Creds::current().may_use(&q.h.object, 0o444) {
-        return Err(Errno::EACCES);
+    let (mut held, left) = take_lock(pin)?;
+    let mut received = Err(Errno::EIO);
+    if held.settle(left, id)
+        && Creds::current().may_use(&held.h.object, 0o444)
+        && held.h.senders.load(Relaxed) == 0
+    {
+        // SAFETY: the caller's promise.
+        received = unsafe { held.receive_now(&want, sink) };
+        if received != Err(Errno::EIO) && received != Err(Errno::ENOMSG) && !held.is_idle() {
+            held.unlock();
+            return received;
+        }
     }
     // SAFETY: the caller's promise.
-    match unsafe { q.receive_now(&want, sink) } {
-        Ok(Some(len)) => Ok(len),
-        // SAFETY: the caller's promise.
-        Ok(None) => unsafe { receive_waiting(q, want, hurry, sink) },
-        Err(Errno::EIO) => {
-            q.repair()?;
-            // SAFETY: the caller's promise.
-            unsafe { receive_waiting(q, want, hurry, sink) }
-        }
-        Err(e) => Err(e),
+    unsafe {
+        receive_further(
+            Locked::new(held, pin, ns, id),
+            left,
+            want,
+            hurry,
+            received,
+            sink,
+        )
     }
+}
+
+/// Receives what was not there just now, or does what is left to do: the answer is `received` unless
+/// that is EIO or ENOMSG.
+///
+/// # Safety
+/// As for [`receive`].
+#[allow(unsafe_code)]
+#[cold]
+unsafe fn receive_further(
+    mut q: Locked<'_>,
+    left: Left,
+    want: Want,
+    hurry: bool,
+    received: Result<usize>,
+    sink: &mut dyn Sink,
+) -> Result<usize> {
+    match received {
+        Err(Errno::EIO) => {
+            let pin = q.pin;
+            q.settle(left).map_err(|e| super::at_first(pin, e))?;
+            if q.h.op.load(Relaxed) != IDLE {
+                q.repair()?;
+            }
+        }
+        Err(Errno::ENOMSG) => {}
+        _ => {
+            q.trim();
+            return received;
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { receive_waiting(q, want, hurry, sink) }
 }
 
 /// Whether the queue is at rest, empty, and the caller may read it: no lock is taken, which would take
@@ -105,7 +146,6 @@ fn is_empty_for_all(pin: &Pin<'_>, id: i32) -> bool {
 /// # Safety
 /// As for [`receive`].
 #[allow(unsafe_code)]
-#[cold]
 unsafe fn receive_waiting(
     q: Locked<'_>,
     want: Want,
@@ -129,7 +169,7 @@ unsafe fn receive_waiting(
         })?;
         if let Some(index) = found {
             // SAFETY: the caller's promise.
-            return q.with_repair(|q| unsafe { q.take_or_copy(index, &want, sink) });
+            return q.with_repair(|q| unsafe { q.receive(index, &want, sink) });
         }
         if want.msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::ENOMSG);
@@ -173,25 +213,23 @@ enum After {
     Received(usize),
 }
 
-impl Locked<'_> {
-    /// Receives what is there. `None`: nothing is.
+impl<'a> Held<'a> {
+    /// Receives what is there. ENOMSG: nothing is. EIO with an idle journal: nothing happened.
     ///
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn receive_now(&mut self, want: &Want, sink: &mut impl Sink) -> Result<Option<usize>> {
-        match self.find(want)? {
-            // SAFETY: the caller's promise.
-            Some(index) => unsafe { self.take_or_copy(index, want, sink) }.map(Some),
-            None => Ok(None),
-        }
+    unsafe fn receive_now(self, want: &Want, sink: &mut impl Sink) -> Result<usize> {
+        let index = self.find(want)?.ok_or(Errno::ENOMSG)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.take_or_copy(index, want, sink) }
     }
 
     #[inline(always)]
-    fn find(&mut self, want: &Want) -> Result<Option<u32>> {
+    fn find(self, want: &Want) -> Result<Option<u32>> {
         match want.select.mode {
-            Mode::Any => self.first(),
+            Mode::Any => Ok(self.first()),
             Mode::Nth => self.nth(want.select.mtype),
             _ => self.select(&want.select),
         }
@@ -202,7 +240,7 @@ impl Locked<'_> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn take_or_copy(
-        &mut self,
+        self,
         index: u32,
         want: &Want,
         sink: &mut (impl Sink + ?Sized),
@@ -233,7 +271,7 @@ impl Locked<'_> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn take(
-        &mut self,
+        self,
         index: u32,
         slot: &Slot,
         len: usize,
@@ -242,36 +280,19 @@ impl Locked<'_> {
         self.expect_behind(slot.next.load(Relaxed));
         // SAFETY: the caller's promise.
         let copied = unsafe { self.copy_out(slot, len, sink)? };
-        self.begin(index, super::layout::NIL);
+        let (pid, time) = self.begin(index, super::layout::NIL);
         crashpoint!("msg.receive.before_commit");
         self.commit(RECEIVE);
         crashpoint!("msg.receive.after_commit");
         slot.state.store(FREE, Relaxed);
-        self.stamp_receive(self.h.op_pid.load(Relaxed), self.h.op_time.load(Relaxed));
+        self.stamp_receive(pid, time);
         crashpoint!("msg.receive.stamped");
         self.unlink(index, slot)?;
         crashpoint!("msg.receive.unlinked");
         self.free_message(index, slot)?;
         crashpoint!("msg.receive.freed");
         self.done();
-        if self.h.senders.load(Relaxed) != 0 {
-            self.wake_senders()?;
-        }
-        if self.h.qnum.load(Relaxed) == 0 {
-            self.trim();
-        }
         if copied { Ok(len) } else { Err(Errno::EFAULT) }
-    }
-
-    /// Frees a message's blocks and slot.
-    #[inline(always)]
-    pub(super) fn free_message(&mut self, index: u32, slot: &Slot) -> Result<()> {
-        let blocks = blocks_of(slot.len.load(Relaxed) as usize);
-        if blocks != 0 {
-            self.free_blocks(slot.block.load(Relaxed), blocks)?;
-        }
-        self.free_known(index, slot);
-        Ok(())
     }
 
     /// False: the sink cannot take it.
@@ -281,18 +302,38 @@ impl Locked<'_> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn copy_out(
-        &self,
+        self,
         slot: &Slot,
         len: usize,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<bool> {
         let mtype = slot.mtype.load(Relaxed) as i64;
-        let Some(to) = sink(mtype, len) else {
+        let Some(to) = sink.room(mtype, len) else {
             return Ok(false);
         };
         // SAFETY: the caller's promise.
         unsafe { self.read_text(slot, to, len)? };
         Ok(true)
+    }
+}
+
+impl Locked<'_> {
+    /// Takes or copies a message, and then does what follows from there being one less.
+    ///
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    unsafe fn receive(&mut self, index: u32, want: &Want, sink: &mut dyn Sink) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        let received = unsafe { self.take_or_copy(index, want, sink) };
+        if matches!(received, Ok(_) | Err(Errno::EFAULT)) && want.select.mode != Mode::Nth {
+            // The message is out: nonsense among the waiters must not take a second one.
+            if self.h.senders.load(Relaxed) != 0 && self.wake_senders().is_err() {
+                let _ = self.recover();
+            }
+            self.trim();
+        }
+        received
     }
 
     /// # Safety
@@ -346,12 +387,7 @@ impl Locked<'_> {
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
-    unsafe fn fetch(
-        &mut self,
-        ticket: &Ticket,
-        want: &Want,
-        sink: &mut dyn Sink,
-    ) -> Result<usize> {
+    unsafe fn fetch(&mut self, ticket: &Ticket, want: &Want, sink: &mut dyn Sink) -> Result<usize> {
         let index = self.waiter(ticket.slot)?.message.load(Relaxed);
         let slot = self.slot(index)?;
         if slot.state.load(Relaxed) != HANDED || slot.prev.load(Relaxed) != ticket.slot {
@@ -368,9 +404,7 @@ impl Locked<'_> {
             .store(self.h.handed.load(Relaxed).saturating_sub(1), Relaxed);
         self.free_message(index, slot)?;
         self.dismiss(ticket)?;
-        if self.h.qnum.load(Relaxed) == 0 {
-            self.trim();
-        }
+        self.trim();
         if copied { Ok(len) } else { Err(Errno::EFAULT) }
     }
 }

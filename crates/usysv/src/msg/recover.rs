@@ -4,10 +4,10 @@
 //! changes nothing if that was done already. Then `rebuild` looks at every slot. Both may be killed
 //! at any point and begin again.
 
-use super::Locked;
 use super::layout::{self, FREE, HANDED, MESSAGE, NIL, RECEIVER, SENDER};
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GOT};
+use super::{Held, Locked};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::sys;
@@ -22,52 +22,56 @@ pub(super) const SET: u32 = 4;
 /// A block's link while a recovery has found it in a message.
 const MARK: u32 = 1 << 31;
 
-impl Locked<'_> {
-    /// Writes an operation into the journal, without effect so far.
-    #[inline]
-    pub(super) fn begin(&self, slot: u32, waiter: u32) {
+impl Held<'_> {
+    /// Writes an operation into the journal, without effect so far. Returns this process and the time.
+    #[inline(always)]
+    pub(super) fn begin(self, slot: u32, waiter: u32) -> (u32, u64) {
         let h = self.h;
         h.op_slot.store(slot, Relaxed);
         h.op_waiter.store(waiter, Relaxed);
         // The lock made sure of the block.
-        h.op_pid
-            .store(crate::tls::block().pid.load(Relaxed), Relaxed);
-        h.op_time.store(sys::time() as u64, Relaxed);
+        let pid = crate::tls::block().pid.load(Relaxed);
+        let time = sys::time() as u64;
+        h.op_pid.store(pid, Relaxed);
+        h.op_time.store(time, Relaxed);
+        (pid, time)
     }
 
     /// From here on it happened.
-    #[inline]
-    pub(super) fn commit(&self, op: u32) {
+    #[inline(always)]
+    pub(super) fn commit(self, op: u32) {
         compiler_fence(SeqCst);
         self.h.op.store(op, Release);
         compiler_fence(SeqCst);
     }
 
     /// All of it is in its place.
-    #[inline]
-    pub(super) fn done(&self) {
+    #[inline(always)]
+    pub(super) fn done(self) {
         self.commit(IDLE);
     }
 
     /// The header's part of a send.
-    #[inline]
-    pub(super) fn stamp_send(&self) {
+    #[inline(always)]
+    pub(super) fn stamp_send(self, pid: u32, time: u64) {
         let h = self.h;
-        h.lspid.store(h.op_pid.load(Relaxed), Relaxed);
-        h.stime.store(h.op_time.load(Relaxed), Relaxed);
+        h.lspid.store(pid, Relaxed);
+        h.stime.store(time, Relaxed);
         h.sender_cpu.store(sys::cpu() + 1, Relaxed);
         h.next_seq
             .store(h.next_seq.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     /// The header's part of a receive.
-    #[inline]
-    pub(super) fn stamp_receive(&self, pid: u32, time: u64) {
+    #[inline(always)]
+    pub(super) fn stamp_receive(self, pid: u32, time: u64) {
         self.h.receiver_cpu.store(sys::cpu() + 1, Relaxed);
         self.h.lrpid.store(pid, Relaxed);
         self.h.rtime.store(time, Relaxed);
     }
+}
 
+impl Locked<'_> {
     /// After a dead holder, or when nonsense was found.
     #[cold]
     pub(super) fn recover(&mut self) -> Result<()> {
@@ -84,7 +88,7 @@ impl Locked<'_> {
         for index in 0..self.slots {
             let state = self.slot(index)?.state.load(Relaxed);
             if matches!(state, RECEIVER | SENDER) && self.waiter(index)?.news.load(Relaxed) != 0 {
-                self.wakes.add(&self.map, index);
+                self.wakes.add(&self.held.map, index);
             }
         }
         self.serve_receivers()?;

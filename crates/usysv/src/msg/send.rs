@@ -1,14 +1,16 @@
 //! `msgsnd`.
 
-use super::layout::{self, HANDED, MESSAGE, NIL};
-use super::recover::{HAND_OVER, SEND};
+use super::layout::{self, HANDED, MESSAGE, NIL, Slot};
+use super::recover::{HAND_OVER, IDLE, SEND};
+use super::slots::blocks_of;
 use super::wait::{GOT, Waiting, Woken};
-use super::{Locked, Wakes, lock, take_lock};
+use super::{Held, Locked, Wakes, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
+use crate::lock::Left;
 use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::tls;
@@ -36,43 +38,55 @@ pub(crate) unsafe fn send(
     msgflg: i32,
 ) -> Result<()> {
     tls::block().sent.store(1, Relaxed);
-    // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL (`engine`).
-    let (map, h, left) = take_lock(pin)?;
-    let mut q = Locked::new(map, h, pin, ns, id);
-    q.settle(left).map_err(|e| super::at_first(pin, e))?;
-    if !Creds::current().may_use(&q.h.object, 0o222) {
-        return Err(Errno::EACCES);
-    }
-    if !q.fits(source.len as u64) {
+    let (mut held, left) = take_lock(pin)?;
+    if held.settle(left, id)
+        && Creds::current().may_use(&held.h.object, 0o222)
+        && held.fits(source.len as u64)
+        && held.h.receivers.load(Relaxed) == 0
         // SAFETY: the caller's promise.
-        return unsafe { send_waiting(q, source, msgflg) };
+        && unsafe { held.send_now(&source) }.is_ok()
+    {
+        held.unlock();
+        return Ok(());
     }
     // SAFETY: the caller's promise.
-    match unsafe { q.send_now(&source) } {
-        // A receiver whose buffer is too small may have been told so.
-        Ok(None) if q.wakes.count == 0 => Ok(()),
-        // SAFETY: the caller's promise.
-        sent => unsafe { end_send(q, &source, sent) },
-    }
+    unsafe { send_further(held, left, pin, ns, id, source, msgflg) }
 }
 
-/// What is left to be done after the first try of a send that gave the message to somebody, or
-/// found nonsense.
+/// Sends a message for which more has to be done than to put it into the queue; or nonsense was found.
 ///
 /// # Safety
 /// The source's text can be read.
 #[allow(unsafe_code)]
 #[cold]
-unsafe fn end_send(mut q: Locked<'_>, source: &Source, sent: Result<Option<u32>>) -> Result<()> {
+unsafe fn send_further<'a>(
+    held: Held<'a>,
+    left: Left,
+    pin: &'a Pin<'a>,
+    ns: &'a Namespace,
+    id: i32,
+    source: Source,
+    msgflg: i32,
+) -> Result<()> {
+    let mut q = Locked::new(held, pin, ns, id);
+    // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL.
+    q.settle(left).map_err(|e| super::at_first(pin, e))?;
+    if q.h.op.load(Relaxed) != IDLE {
+        q.repair()?;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { send_waiting(q, source, msgflg) }
+}
+
+/// Sends under the lock, and then wakes whom it concerns.
+///
+/// # Safety
+/// The source's text can be read.
+#[allow(unsafe_code)]
+unsafe fn send_locked(mut q: Locked<'_>, source: &Source) -> Result<()> {
     let (ns, pin, id) = (q.ns, q.pin, q.id);
-    let handed = match sent {
-        Err(Errno::EIO) => {
-            q.repair()?;
-            // SAFETY: the caller's promise.
-            unsafe { q.send_now(source)? }
-        }
-        other => other?,
-    };
+    // SAFETY: the caller's promise.
+    let handed = q.with_repair(|q| unsafe { q.send(source) })?;
     let (wakes, map) = (core::mem::replace(&mut q.wakes, Wakes::none()), q.map);
     drop(q);
     match (wakes.wake(&map), handed) {
@@ -86,7 +100,6 @@ unsafe fn end_send(mut q: Locked<'_>, source: &Source, sent: Result<Option<u32>>
 /// # Safety
 /// The source's text can be read.
 #[allow(unsafe_code)]
-#[cold]
 unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()> {
     let (ns, pin, id) = (q.ns, q.pin, q.id);
     let mut source = source;
@@ -103,9 +116,7 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
         }
         if q.fits(source.len as u64) {
             // SAFETY: the caller's promise, or the copy that is kept.
-            let sent = unsafe { q.send_now(&source) };
-            // SAFETY: as above.
-            return unsafe { end_send(q, &source, sent) };
+            return unsafe { send_locked(q, &source) };
         }
         if msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::EAGAIN);
@@ -196,37 +207,80 @@ fn check_handed(ns: &Namespace, pin: &Pin<'_>, id: i32, owner: u32) -> Result<()
     Ok(())
 }
 
+impl Held<'_> {
+    /// Puts a message that fits into the queue, for which nobody waits. ENOMEM, or EIO with an idle
+    /// journal: nothing happened.
+    ///
+    /// # Safety
+    /// The source's text can be read.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    unsafe fn send_now(self, source: &Source) -> Result<()> {
+        let (index, slot) = self.take_free_slot(self.h.free_slot.load(Relaxed))?;
+        let blocks = self.take_free_blocks(blocks_of(source.len));
+        // SAFETY: the caller's promise.
+        match blocks.and_then(|first| unsafe { self.fill(slot, first, source) }) {
+            Ok(()) => self.enqueue(index, slot)?,
+            Err(e) => {
+                self.free_known(index, slot);
+                return Err(e);
+            }
+        }
+        self.done();
+        Ok(())
+    }
+
+    /// Writes a message into a slot that nobody looks at.
+    ///
+    /// # Safety
+    /// The source's text can be read.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    unsafe fn fill(self, slot: &Slot, first: u32, source: &Source) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.write_text(slot, first, source.text, source.len)? };
+        slot.mtype.store(source.mtype as u64, Relaxed);
+        slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
+        crashpoint!("msg.send.filled");
+        Ok(())
+    }
+
+    /// Puts a filled slot into the queue.
+    #[inline(always)]
+    fn enqueue(self, index: u32, slot: &Slot) -> Result<()> {
+        let (pid, time) = self.begin(index, NIL);
+        crashpoint!("msg.send.before_commit");
+        self.commit(SEND);
+        crashpoint!("msg.send.after_commit");
+        slot.state.store(MESSAGE, Relaxed);
+        self.stamp_send(pid, time);
+        crashpoint!("msg.send.stamped");
+        self.append(index, slot)?;
+        crashpoint!("msg.send.appended");
+        Ok(())
+    }
+}
+
 impl Locked<'_> {
     /// Puts a message that fits into the queue, or into the hands of a receiver, who is returned.
     ///
     /// # Safety
     /// The source's text can be read.
     #[allow(unsafe_code)]
-    #[inline(always)]
-    unsafe fn send_now(&mut self, source: &Source) -> Result<Option<u32>> {
+    unsafe fn send(&mut self, source: &Source) -> Result<Option<u32>> {
         let (index, slot) = self.take_slot()?;
+        let blocks = self.take_blocks(blocks_of(source.len));
         // SAFETY: the caller's promise.
-        if let Err(e) = unsafe { self.write_text(slot, source.text, source.len) } {
+        if let Err(e) = blocks.and_then(|first| unsafe { self.fill(slot, first, source) }) {
             self.free_known(index, slot);
             return Err(e);
         }
-        slot.mtype.store(source.mtype as u64, Relaxed);
-        slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
-        crashpoint!("msg.send.filled");
         let awaited = self.h.receivers.load(Relaxed) != 0;
         if awaited && let Some(owner) = self.receiver_for(source.mtype, source.len)? {
             self.hand_over(index, owner, source.mtype)?;
             return Ok(Some(owner));
         }
-        self.begin(index, NIL);
-        crashpoint!("msg.send.before_commit");
-        self.commit(SEND);
-        crashpoint!("msg.send.after_commit");
-        slot.state.store(MESSAGE, Relaxed);
-        self.stamp_send();
-        crashpoint!("msg.send.stamped");
-        self.append(index, slot)?;
-        crashpoint!("msg.send.appended");
+        self.enqueue(index, slot)?;
         if awaited {
             self.tell_passed_over(source.mtype, u64::MAX)?;
         }
@@ -236,7 +290,7 @@ impl Locked<'_> {
 
     /// Gives a filled slot to the first receiver in line that takes it.
     fn hand_over(&mut self, index: u32, owner: u32, mtype: i64) -> Result<()> {
-        self.begin(index, owner);
+        let (pid, time) = self.begin(index, owner);
         let waiter = self.waiter(owner)?;
         waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
         waiter.old_rtime.store(self.h.rtime.load(Relaxed), Relaxed);
@@ -244,9 +298,8 @@ impl Locked<'_> {
         self.commit(HAND_OVER);
         crashpoint!("msg.hand.after_commit");
         self.mark_handed(index, owner)?;
-        self.stamp_send();
-        let pid = waiter.pid.load(Relaxed);
-        self.stamp_receive(pid, self.h.op_time.load(Relaxed));
+        self.stamp_send(pid, time);
+        self.stamp_receive(waiter.pid.load(Relaxed), time);
         crashpoint!("msg.hand.stamped");
         self.tell_passed_over(mtype, self.slot(owner)?.seq.load(Relaxed))?;
         self.tell(owner, GOT)?;

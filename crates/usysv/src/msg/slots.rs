@@ -3,24 +3,24 @@
 //! Free slots and blocks are LIFO lists, so that a busy queue stays in a few hot cache lines.
 
 use super::layout::{self, Area, BLOCK, FREE, INLINE, NIL, PAGE, SLOT, Slot};
-use super::{Locked, layout::Waiter};
+use super::{Held, Locked, layout::Waiter};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::files;
 use crate::object::{Kind, index_of};
 use crate::sys;
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{AtomicU32, Ordering::*};
 
 /// An empty queue keeps this much for the next burst, in bytes, if it grew just now.
 const KEEP: usize = 64 * 1024;
 /// Memory is added in steps of at most this many bytes.
 const STEP: usize = 256 * 1024;
 
-impl Locked<'_> {
+impl<'a> Held<'a> {
     /// A slot that may be in use. EIO: none.
     #[inline]
     #[allow(unsafe_code)]
-    pub(super) fn slot<'s>(&self, index: u32) -> Result<&'s Slot> {
+    pub(super) fn slot(self, index: u32) -> Result<&'a Slot> {
         if index >= self.slots {
             return Err(Errno::EIO);
         }
@@ -29,31 +29,211 @@ impl Locked<'_> {
     }
 
     /// The waiter in a slot that may be in use.
-    pub(super) fn waiter<'s>(&self, index: u32) -> Result<&'s Waiter> {
+    pub(super) fn waiter(self, index: u32) -> Result<&'a Waiter> {
         self.slot(index)?;
         layout::waiter(&self.map, index)
     }
 
-    /// A free slot, still FREE. ENOMEM: no memory for one.
+    /// Whether a receive just left the queue empty and with memory to be given back: see `trim`.
     #[inline(always)]
-    pub(super) fn take_slot<'s>(&mut self) -> Result<(u32, &'s Slot)> {
-        let free = self.h.free_slot.load(Relaxed);
-        if free != NIL {
-            let slot = self.slot(free)?;
-            if slot.state.load(Relaxed) != FREE {
-                return Err(Errno::EIO);
-            }
-            let next = slot.next.load(Relaxed);
-            self.h.free_slot.store(next, Relaxed);
-            crashpoint!("msg.slot.taken");
-            self.expect_behind(next);
-            return Ok((free, slot));
+    pub(super) fn is_idle(self) -> bool {
+        let h = self.h;
+        if h.qnum.load(Relaxed) != 0 {
+            return false;
         }
-        self.add_slot()
+        let memory = self.memory();
+        memory > PAGE && (memory > KEEP || h.grown.load(Relaxed) < h.op_time.load(Relaxed))
+    }
+
+    /// Bytes of memory for slots and blocks.
+    #[inline(always)]
+    fn memory(self) -> usize {
+        self.h.slots_backed.load(Relaxed) as usize * SLOT
+            + self.h.blocks_backed.load(Relaxed) as usize * BLOCK
+    }
+
+    /// Takes the first free slot.
+    #[inline(always)]
+    pub(super) fn take_free_slot(self, free: u32) -> Result<(u32, &'a Slot)> {
+        let slot = self.slot(free)?;
+        if slot.state.load(Relaxed) != FREE {
+            return Err(Errno::EIO);
+        }
+        let next = slot.next.load(Relaxed);
+        self.h.free_slot.store(next, Relaxed);
+        crashpoint!("msg.slot.taken");
+        self.expect_behind(next);
+        Ok((free, slot))
+    }
+
+    /// Asks for the slot behind `next`, which is about to be used after this one: when two CPUs
+    /// take turns, its lines are in the other's cache, and getting them takes longer than sending or
+    /// receiving what is in them. (`next` itself was asked for the last time.)
+    #[inline]
+    pub(super) fn expect_behind(self, next: u32) {
+        let Ok(slot) = self.slot(next) else { return };
+        if let Ok(behind) = self.slot(slot.next.load(Relaxed)) {
+            crate::map::expect(behind);
+        }
+    }
+
+    /// Makes a slot FREE again and puts it on the list.
+    pub(super) fn free_slot(self, index: u32) -> Result<()> {
+        self.free_known(index, self.slot(index)?);
+        Ok(())
+    }
+
+    /// [`Held::free_slot`] of one that was looked up.
+    #[inline(always)]
+    pub(super) fn free_known(self, index: u32, slot: &Slot) {
+        slot.state.store(FREE, Relaxed);
+        slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
+        self.h.free_slot.store(index, Relaxed);
+        crashpoint!("msg.slot.freed");
+    }
+
+    /// Neighbouring blocks of a chain: from `first`, no more than `most`. EIO: there is no such block.
+    #[inline]
+    fn run(self, first: u32, most: usize) -> Result<Run<'a>> {
+        let (k, place) = layout::locate(first);
+        let there = self.h.blocks.load(Relaxed).saturating_sub(first) as usize;
+        let links = layout::links(&self.map, k, place, most.min(there))?;
+        let mut last = links.first().ok_or(Errno::EIO)?;
+        let (mut count, mut next) = (1, last.0.load(Relaxed));
+        // By number, not by what the links say: the processor need not wait for one to read another.
+        for link in &links[1..] {
+            if next != first + count {
+                break;
+            }
+            (last, next) = (link, link.0.load(Relaxed));
+            count += 1;
+        }
+        Ok(Run {
+            start: layout::array(k, Area::Blocks)? + place * BLOCK,
+            count: count as usize,
+            last: &last.0,
+            next,
+        })
+    }
+
+    /// The end of a chain of `count` blocks: its last one's link.
+    #[inline]
+    fn end_of(self, first: u32, count: usize) -> Result<&'a AtomicU32> {
+        let mut run = self.run(first, count)?;
+        let mut left = count - run.count;
+        while left > 0 {
+            run = self.run(run.next, left)?;
+            left -= run.count;
+        }
+        Ok(run.last)
+    }
+
+    /// A chain of `count` blocks off the free list. EIO: there are not as many.
+    #[inline(always)]
+    pub(super) fn take_free_blocks(self, count: usize) -> Result<u32> {
+        if count == 0 {
+            return Ok(NIL);
+        }
+        let first = self.h.free_block.load(Relaxed);
+        let end = self.end_of(first, count)?;
+        self.h.free_block.store(end.load(Relaxed), Relaxed);
+        Ok(first)
+    }
+
+    /// Puts a chain on the free list.
+    #[inline(always)]
+    fn free_blocks(self, first: u32, count: usize) -> Result<()> {
+        if count != 0 {
+            let end = self.end_of(first, count)?;
+            end.store(self.h.free_block.load(Relaxed), Relaxed);
+            crashpoint!("msg.blocks.chained");
+            self.h.free_block.store(first, Relaxed);
+            crashpoint!("msg.blocks.freed");
+        }
+        Ok(())
+    }
+
+    /// Frees a message's blocks and slot.
+    #[inline(always)]
+    pub(super) fn free_message(self, index: u32, slot: &Slot) -> Result<()> {
+        let blocks = blocks_of(slot.len.load(Relaxed) as usize);
+        self.free_blocks(slot.block.load(Relaxed), blocks)?;
+        self.free_known(index, slot);
+        Ok(())
+    }
+
+    /// Copies a text into a slot and a chain of as many blocks as it needs.
+    ///
+    /// # Safety
+    /// `text` can be read for `len` bytes.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn write_text(
+        self,
+        slot: &Slot,
+        first: u32,
+        text: *const u8,
+        len: usize,
+    ) -> Result<()> {
+        slot.block.store(first, Relaxed);
+        slot.len.store(len as u32, Relaxed);
+        let mut done = len.min(INLINE);
+        // SAFETY: the caller's promise, for the first bytes, which the slot has room for.
+        unsafe { slot.text().copy_from_nonoverlapping(text, done) };
+        let mut block = first;
+        while done < len {
+            let run = self.run(block, (len - done).div_ceil(BLOCK))?;
+            let bytes = (run.count * BLOCK).min(len - done);
+            // SAFETY: the caller's promise, for what is left of the text.
+            unsafe { self.map.write(run.start, text.add(done), bytes)? };
+            done += bytes;
+            block = run.next;
+        }
+        Ok(())
+    }
+
+    /// Copies the first `len` bytes of a message's text out; no more than it has.
+    ///
+    /// # Safety
+    /// `to` can be written for `len` bytes.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn read_text(self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
+        let mut done = len.min(INLINE);
+        // SAFETY: the caller's promise, for the first bytes, of which the slot has as many.
+        unsafe { slot.text().copy_to_nonoverlapping(to, done) };
+        let mut block = slot.block.load(Relaxed);
+        while done < len {
+            let run = self.run(block, (len - done).div_ceil(BLOCK))?;
+            let bytes = (run.count * BLOCK).min(len - done);
+            // SAFETY: the caller's promise, for what is left of the room.
+            unsafe { self.map.read(run.start, to.add(done), bytes)? };
+            done += bytes;
+            block = run.next;
+        }
+        Ok(())
+    }
+
+    /// Memory for an array of the last extent (`entries` words of it).
+    pub(super) fn back_words(self, k: usize, area: Area, entries: usize) -> Result<()> {
+        let start = layout::array(k, area)?;
+        self.map
+            .populate(start, (entries * 4).next_multiple_of(PAGE))
+            .map(drop)
+    }
+}
+
+impl<'a> Locked<'a> {
+    /// A free slot, still FREE. ENOMEM: no memory for one.
+    pub(super) fn take_slot(&mut self) -> Result<(u32, &'a Slot)> {
+        match self.h.free_slot.load(Relaxed) {
+            NIL => self.add_slot(),
+            free => self.take_free_slot(free),
+        }
     }
 
     #[cold]
-    fn add_slot<'s>(&mut self) -> Result<(u32, &'s Slot)> {
+    fn add_slot(&mut self) -> Result<(u32, &'a Slot)> {
         let index = self.slots;
         if index >= self.h.slots_backed.load(Relaxed) {
             self.back_slots(index)?;
@@ -65,168 +245,40 @@ impl Locked<'_> {
         Ok((index, slot))
     }
 
-    /// Asks for the slot behind `next`, which is about to be used after this one: when two CPUs
-    /// take turns, its lines are in the other's cache, and getting them takes longer than sending or
-    /// receiving what is in them. (`next` itself was asked for the last time.)
-    #[inline]
-    pub(super) fn expect_behind(&self, next: u32) {
-        let Ok(slot) = self.slot(next) else { return };
-        if let Ok(behind) = self.slot(slot.next.load(Relaxed)) {
-            crate::map::expect(behind);
+    /// A chain of `count` blocks. ENOMEM: no memory for so many.
+    pub(super) fn take_blocks(&mut self, count: usize) -> Result<u32> {
+        let mut there = 0;
+        let mut end = None;
+        let mut block = self.h.free_block.load(Relaxed);
+        while there < count && block != NIL {
+            let run = self.run(block, count - there)?;
+            there += run.count;
+            (block, end) = (run.next, Some(run.last));
         }
-    }
-
-    /// Makes a slot FREE again and puts it on the list.
-    pub(super) fn free_slot(&mut self, index: u32) -> Result<()> {
-        self.free_known(index, self.slot(index)?);
-        Ok(())
-    }
-
-    /// [`Locked::free_slot`] of one that was looked up.
-    #[inline(always)]
-    pub(super) fn free_known(&mut self, index: u32, slot: &Slot) {
-        slot.state.store(FREE, Relaxed);
-        slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
-        self.h.free_slot.store(index, Relaxed);
-        crashpoint!("msg.slot.freed");
-    }
-
-    #[inline]
-    fn link<'s>(&self, block: u32) -> Result<&'s core::sync::atomic::AtomicU32> {
-        if block >= self.h.blocks.load(Relaxed) {
-            return Err(Errno::EIO);
+        while there < count {
+            // What is added stands behind the others on the list, whatever comes.
+            let added = self.add_block()?;
+            let (k, place) = layout::locate(added);
+            let [link] = layout::links(&self.map, k, place, 1)? else {
+                return Err(Errno::EIO);
+            };
+            link.0.store(NIL, Relaxed);
+            end.unwrap_or(&self.h.free_block).store(added, Relaxed);
+            crashpoint!("msg.block.added");
+            end = Some(&link.0);
+            there += 1;
         }
-        layout::link(&self.map, block)
+        self.take_free_blocks(count)
     }
 
-    /// A chain of `count` blocks, off the free list. Nothing is taken when there is no memory.
-    fn take_blocks(&mut self, count: usize) -> Result<u32> {
-        let mut first = NIL;
-        for taken in 0..count {
-            match self.take_block() {
-                Ok(block) => {
-                    self.link(block)?.store(first, Relaxed);
-                    first = block;
-                }
-                Err(e) => {
-                    self.free_blocks(first, taken)?;
-                    return Err(e);
-                }
-            }
-        }
-        Ok(first)
-    }
-
-    fn take_block(&mut self) -> Result<u32> {
-        let free = self.h.free_block.load(Relaxed);
-        if free != NIL {
-            self.h
-                .free_block
-                .store(self.link(free)?.load(Relaxed), Relaxed);
-            return Ok(free);
-        }
+    /// A block that was in no use yet.
+    fn add_block(&mut self) -> Result<u32> {
         let index = self.h.blocks.load(Relaxed);
         if index >= self.h.blocks_backed.load(Relaxed) {
             self.back_blocks(index)?;
         }
         self.h.blocks.store(index + 1, Relaxed);
-        crashpoint!("msg.block.added");
         Ok(index)
-    }
-
-    /// Puts a chain back on the free list.
-    pub(super) fn free_blocks(&mut self, first: u32, count: usize) -> Result<()> {
-        let mut block = first;
-        for _ in 0..count {
-            let link = self.link(block)?;
-            let next = link.load(Relaxed);
-            link.store(self.h.free_block.load(Relaxed), Relaxed);
-            self.h.free_block.store(block, Relaxed);
-            crashpoint!("msg.block.freed");
-            block = next;
-        }
-        Ok(())
-    }
-
-    /// Copies a text into a free slot and as many blocks as it needs.
-    ///
-    /// # Safety
-    /// `text` can be read for `len` bytes.
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn write_text(
-        &mut self,
-        slot: &Slot,
-        text: *const u8,
-        len: usize,
-    ) -> Result<()> {
-        let (head, count) = (len.min(INLINE), blocks_of(len));
-        let first = if count == 0 {
-            NIL
-        } else {
-            self.take_blocks(count)?
-        };
-        slot.block.store(first, Relaxed);
-        slot.len.store(len as u32, Relaxed);
-        // SAFETY: the caller's promise, for the first `head` bytes, which the slot has room for.
-        unsafe { slot.text().copy_from_nonoverlapping(text, head) };
-        if count == 0 {
-            return Ok(());
-        }
-        let mut done = head;
-        self.each_run(first, len - head, |map, at, bytes| {
-            // SAFETY: the caller's promise; the runs are `len - head` bytes together.
-            unsafe { map.write(at, text.add(done), bytes)? };
-            done += bytes;
-            Ok(())
-        })
-    }
-
-    /// Copies the first `len` bytes of a message's text out; no more than it has.
-    ///
-    /// # Safety
-    /// `to` can be written for `len` bytes.
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn read_text(&self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
-        let head = len.min(INLINE);
-        // SAFETY: the caller's promise, for the first `head` bytes, of which the slot has as many.
-        unsafe { slot.text().copy_to_nonoverlapping(to, head) };
-        if len == head {
-            return Ok(());
-        }
-        let mut done = head;
-        self.each_run(slot.block.load(Relaxed), len - head, |map, at, bytes| {
-            // SAFETY: the caller's promise; the runs are `len - head` bytes together.
-            unsafe { map.read(at, to.add(done), bytes)? };
-            done += bytes;
-            Ok(())
-        })
-    }
-
-    /// Calls `f` with each stretch of neighbouring blocks of a chain that holds `len` bytes.
-    fn each_run(
-        &self,
-        first: u32,
-        len: usize,
-        mut f: impl FnMut(&crate::map::Map, usize, usize) -> Result<()>,
-    ) -> Result<()> {
-        let (mut block, mut left) = (first, len);
-        while left > 0 {
-            let (start, mut bytes) = (layout::block_offset(block)?, 0);
-            loop {
-                let next = self.link(block)?.load(Relaxed);
-                bytes += BLOCK;
-                let neighbour = block + 1 == next && layout::locate(next).1 != 0;
-                block = next;
-                if bytes >= left || !neighbour {
-                    break;
-                }
-            }
-            f(&self.map, start, bytes.min(left))?;
-            left -= bytes.min(left);
-        }
-        Ok(())
     }
 
     #[cold]
@@ -280,31 +332,20 @@ impl Locked<'_> {
         }
         crashpoint!("msg.grow.longer");
         self.pin.remap(&fd, len)?;
-        self.map = self.pin.map();
+        self.held.map = self.pin.map();
         crashpoint!("msg.grow.mapped");
         self.h.extents.store(extents as u32, Relaxed);
         crashpoint!("msg.grow.stored");
         Ok(())
     }
 
-    /// Memory for an array of the last extent (`entries` words of it).
-    pub(super) fn back_words(&mut self, k: usize, area: Area, entries: usize) -> Result<()> {
-        let start = layout::array(k, area)?;
-        self.map
-            .populate(start, (entries * 4).next_multiple_of(PAGE))
-            .map(drop)
-    }
-
     /// Gives the memory of an empty queue back, unless it is little and was needed just now. What the
     /// sleepers' slots take is not to be had, and nothing to walk all slots for.
-    #[inline(always)]
     pub(super) fn trim(&mut self) {
         let h = self.h;
         let sleepers = h.receivers.load(Relaxed) as usize + h.senders.load(Relaxed) as usize;
-        let idle = (h.slots_backed.load(Relaxed) as usize * SLOT
-            + h.blocks_backed.load(Relaxed) as usize * BLOCK)
-            .saturating_sub(sleepers * SLOT);
-        if idle > PAGE && h.handed.load(Relaxed) == 0 {
+        let idle = self.memory().saturating_sub(sleepers * SLOT);
+        if h.qnum.load(Relaxed) == 0 && idle > PAGE && h.handed.load(Relaxed) == 0 {
             self.trim_slow(idle);
         }
     }
@@ -362,6 +403,16 @@ impl Locked<'_> {
             }
         }
     }
+}
+
+/// Neighbouring blocks of a chain.
+struct Run<'a> {
+    /// Where their bytes begin in the file.
+    start: usize,
+    count: usize,
+    /// The last one's link, and what it said: the block behind them.
+    last: &'a AtomicU32,
+    next: u32,
 }
 
 /// Blocks that a text of this length needs besides its slot.

@@ -322,7 +322,7 @@ impl Locked<'_> {
         waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
         waiter.news.store(news, Release);
         crashpoint!("msg.tell.told");
-        self.wakes.add(&self.map, index);
+        self.wakes.add(&self.held.map, index);
         Ok(())
     }
 
