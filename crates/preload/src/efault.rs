@@ -62,18 +62,19 @@ pub fn known_writable(addr: usize, len: usize) -> bool {
 fn known(addr: usize, len: usize, need: u64) -> bool {
     let tls = tls::block();
     let is_current = tls.generation.load(Ordering::Relaxed) == GENERATION.load(Ordering::Relaxed);
-    let Some(last) = addr.checked_add(len.wrapping_sub(1)) else {
-        return false;
-    };
-    let mut page = addr & !(PAGE - 1);
-    while is_current && is_known(tls, page, need) {
-        // Nearly always it is one page, and then the address is all that is looked at.
-        if last - page < PAGE {
-            return true;
-        }
-        page += PAGE;
+    let page = addr & !(PAGE - 1);
+    is_current && is_known(tls, page, need) && {
+        // Nearly always it is one page.
+        let in_page = PAGE - (addr - page);
+        len <= in_page || known_behind(tls, page, len - in_page, need)
     }
-    false
+}
+
+/// [`known`] of the `len` bytes behind a page.
+#[inline(never)]
+fn known_behind(tls: &Block, page: usize, len: usize, need: u64) -> bool {
+    let pages = (1..=len.div_ceil(PAGE)).map(|n| page.wrapping_add(n * PAGE));
+    len < usize::MAX - page - PAGE && pages.into_iter().all(|page| is_known(tls, page, need))
 }
 
 #[inline]

@@ -15,11 +15,11 @@ pub(super) const BY_ORDER: usize = 1;
 
 impl<'a> Held<'a> {
     /// Entries of a heap, if it is kept.
-    fn entries(self, heap: usize) -> Option<u32> {
+    fn entries(&self, heap: usize) -> Option<u32> {
         self.h.heaps[heap].load(Relaxed).checked_sub(1)
     }
 
-    fn entry(self, heap: usize, place: u32) -> Result<&'a AtomicU32> {
+    fn entry(&self, heap: usize, place: u32) -> Result<&'a AtomicU32> {
         let level = self.h.heap_level.load(Relaxed) as usize;
         if place >= layout::capacity(level.min(layout::MAX_EXTENTS - 1)) {
             return Err(Errno::EIO);
@@ -30,7 +30,7 @@ impl<'a> Held<'a> {
         Ok(&word.0)
     }
 
-    fn key(self, heap: usize, slot: u32) -> Result<u64> {
+    fn key(&self, heap: usize, slot: u32) -> Result<u64> {
         let slot = self.slot(slot)?;
         Ok(if heap == BY_TYPE {
             slot.mtype.load(Relaxed)
@@ -39,14 +39,14 @@ impl<'a> Held<'a> {
         })
     }
 
-    fn set_entry(self, heap: usize, place: u32, slot: u32) -> Result<()> {
+    fn set_entry(&self, heap: usize, place: u32, slot: u32) -> Result<()> {
         self.entry(heap, place)?.store(slot, Relaxed);
         self.slot(slot)?.places[heap].store(place, Relaxed);
         Ok(())
     }
 
     /// The first message of the lowest type. The queue is indexed.
-    pub(super) fn lowest(self) -> Result<u32> {
+    pub(super) fn lowest(&self) -> Result<u32> {
         match self.keep_heap(BY_TYPE) {
             Ok(()) => Ok(self.entry(BY_TYPE, 0)?.load(Relaxed)),
             Err(Errno::ENOMEM) => self.least(BY_TYPE, NIL)?.ok_or(Errno::EIO),
@@ -55,7 +55,7 @@ impl<'a> Held<'a> {
     }
 
     /// The first message that is not of the type of the queue's first. The queue is indexed.
-    pub(super) fn second(self) -> Result<Option<u32>> {
+    pub(super) fn second(&self) -> Result<Option<u32>> {
         match self.keep_heap(BY_ORDER) {
             Err(Errno::ENOMEM) => return self.least(BY_ORDER, self.h.head.load(Relaxed)),
             other => other?,
@@ -74,7 +74,7 @@ impl<'a> Held<'a> {
 
     /// What a heap would tell, but for one slot, by looking at every type: there is no memory for it.
     #[cold]
-    fn least(self, heap: usize, but: u32) -> Result<Option<u32>> {
+    fn least(&self, heap: usize, but: u32) -> Result<Option<u32>> {
         let mut best: Option<(u64, u32)> = None;
         self.each_leader(|q, slot| {
             let key = q.key(heap, slot)?;
@@ -87,7 +87,7 @@ impl<'a> Held<'a> {
     }
 
     /// Makes the heap if it is not kept, from the list of messages.
-    fn keep_heap(self, heap: usize) -> Result<()> {
+    fn keep_heap(&self, heap: usize) -> Result<()> {
         if self.entries(heap).is_some() {
             return Ok(());
         }
@@ -98,7 +98,7 @@ impl<'a> Held<'a> {
         self.make_heap(heap)
     }
 
-    fn make_heap(self, heap: usize) -> Result<()> {
+    fn make_heap(&self, heap: usize) -> Result<()> {
         let level = self.h.heap_level.load(Relaxed) as usize;
         self.back_words(
             level,
@@ -115,7 +115,7 @@ impl<'a> Held<'a> {
     }
 
     /// A type appeared: `slot` is its first message.
-    pub(super) fn heaps_add(self, slot: u32) -> Result<()> {
+    pub(super) fn heaps_add(&self, slot: u32) -> Result<()> {
         for heap in [BY_TYPE, BY_ORDER] {
             if let Some(entries) = self.entries(heap) {
                 if entries
@@ -140,7 +140,7 @@ impl<'a> Held<'a> {
     }
 
     /// There are more types than the heaps' extent has room for: make them anew in the last one.
-    fn move_heaps(self) -> Result<()> {
+    fn move_heaps(&self) -> Result<()> {
         let level = self
             .h
             .extents
@@ -159,7 +159,7 @@ impl<'a> Held<'a> {
     }
 
     /// A type's first message went; `next` is the type's first now, or the type is gone.
-    pub(super) fn heaps_replace(self, slot: u32, next: Option<u32>) -> Result<()> {
+    pub(super) fn heaps_replace(&self, slot: u32, next: Option<u32>) -> Result<()> {
         for heap in [BY_TYPE, BY_ORDER] {
             let Some(entries) = self.entries(heap) else {
                 continue;
@@ -180,14 +180,14 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
-    fn heap_push(self, heap: usize, slot: u32) -> Result<()> {
+    fn heap_push(&self, heap: usize, slot: u32) -> Result<()> {
         let place = self.entries(heap).unwrap_or(0);
         self.h.heaps[heap].store(place + 2, Relaxed);
         self.set_entry(heap, place, slot)?;
         self.sift_up(heap, place)
     }
 
-    fn heap_remove(self, heap: usize, place: u32, entries: u32) -> Result<()> {
+    fn heap_remove(&self, heap: usize, place: u32, entries: u32) -> Result<()> {
         let last = entries - 1;
         let moved = self.entry(heap, last)?.load(Relaxed);
         self.h.heaps[heap].store(last + 1, Relaxed);
@@ -199,7 +199,7 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
-    fn sift_up(self, heap: usize, mut place: u32) -> Result<()> {
+    fn sift_up(&self, heap: usize, mut place: u32) -> Result<()> {
         while place > 0 {
             let parent = (place - 1) / 2;
             if !self.swap_if_less(heap, place, parent)? {
@@ -210,7 +210,7 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
-    fn sift_down(self, heap: usize, mut place: u32) -> Result<()> {
+    fn sift_down(&self, heap: usize, mut place: u32) -> Result<()> {
         let entries = self.entries(heap).unwrap_or(0);
         loop {
             let left = place * 2 + 1;
@@ -233,7 +233,7 @@ impl<'a> Held<'a> {
     }
 
     /// Swaps two places if the first has the lesser key.
-    fn swap_if_less(self, heap: usize, lower: u32, upper: u32) -> Result<bool> {
+    fn swap_if_less(&self, heap: usize, lower: u32, upper: u32) -> Result<bool> {
         let a = self.entry(heap, lower)?.load(Relaxed);
         let b = self.entry(heap, upper)?.load(Relaxed);
         if self.key(heap, a)? >= self.key(heap, b)? {

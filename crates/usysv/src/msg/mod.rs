@@ -51,7 +51,8 @@ use core::ops::Deref;
 use core::sync::atomic::{Ordering::*, fence};
 use layout::{Header, NIL};
 
-/// A queue's header and slots, for who holds its lock. Passed by value, so that it stays in registers.
+/// A queue's header and slots, for who holds its lock. Made in its place and never moved: a copy in other widths
+/// than it was written waits for the stores.
 #[derive(Clone, Copy)]
 pub(crate) struct Held<'a> {
     h: &'a Header,
@@ -112,12 +113,12 @@ impl<'a> Held<'a> {
     }
 
     #[inline(always)]
-    fn unlock(self) {
+    fn unlock(&self) {
         self.h.object.lock.unlock();
     }
 
     #[inline]
-    fn fits(self, len: u64) -> bool {
+    fn fits(&self, len: u64) -> bool {
         fits(self.h, len)
     }
 }

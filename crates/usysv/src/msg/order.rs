@@ -18,14 +18,14 @@ pub(super) fn hash(mtype: i64) -> u64 {
 impl<'a> Held<'a> {
     /// The first message.
     #[inline(always)]
-    pub(super) fn first(self) -> Option<u32> {
+    pub(super) fn first(&self) -> Option<u32> {
         let head = self.h.head.load(Relaxed);
         (head != NIL).then_some(head)
     }
 
     /// The message that a receiver wants, if it is there.
     #[inline]
-    pub(super) fn select(self, want: &Selector) -> Result<Option<u32>> {
+    pub(super) fn select(&self, want: &Selector) -> Result<Option<u32>> {
         let Some(head) = self.first() else {
             return Ok(None);
         };
@@ -49,7 +49,7 @@ impl<'a> Held<'a> {
     }
 
     /// The message at this ordinal (`MSG_COPY`).
-    pub(super) fn nth(self, n: i64) -> Result<Option<u32>> {
+    pub(super) fn nth(&self, n: i64) -> Result<Option<u32>> {
         if n < 0 || n as u64 >= self.h.qnum.load(Relaxed) {
             return Ok(None);
         }
@@ -62,7 +62,7 @@ impl<'a> Held<'a> {
 
     /// Puts a message at the end.
     #[inline(always)]
-    pub(super) fn append(self, index: u32, slot: &Slot) -> Result<()> {
+    pub(super) fn append(&self, index: u32, slot: &Slot) -> Result<()> {
         let h = self.h;
         let mtype = slot.mtype.load(Relaxed) as i64;
         let tail = h.tail.load(Relaxed);
@@ -88,7 +88,7 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
-    fn append_to_type(self, index: u32, mtype: i64) -> Result<()> {
+    fn append_to_type(&self, index: u32, mtype: i64) -> Result<()> {
         let head = self.h.head.load(Relaxed);
         let leader = if self.h.indexed.load(Relaxed) != 0 {
             self.leader(mtype)?
@@ -114,7 +114,7 @@ impl<'a> Held<'a> {
 
     /// Takes a message, the first of its type, out of the order.
     #[inline(always)]
-    pub(super) fn unlink(self, index: u32, slot: &Slot) -> Result<()> {
+    pub(super) fn unlink(&self, index: u32, slot: &Slot) -> Result<()> {
         let h = self.h;
         self.unlink_from_type(index, slot)?;
         let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
@@ -141,7 +141,7 @@ impl<'a> Held<'a> {
     }
 
     #[inline(always)]
-    fn unlink_from_type(self, index: u32, slot: &Slot) -> Result<()> {
+    fn unlink_from_type(&self, index: u32, slot: &Slot) -> Result<()> {
         let next = slot.type_next.load(Relaxed);
         if next != NIL {
             self.slot(next)?
@@ -155,7 +155,7 @@ impl<'a> Held<'a> {
     }
 
     /// Takes a message out of the index of types, and puts the `next` of its type there.
-    fn unlink_from_index(self, index: u32, slot: &Slot, next: Option<u32>) -> Result<()> {
+    fn unlink_from_index(&self, index: u32, slot: &Slot, next: Option<u32>) -> Result<()> {
         let link = self.link_to(index)?;
         let behind = slot.bucket_next.load(Relaxed);
         match next {
@@ -176,7 +176,7 @@ impl<'a> Held<'a> {
 
     /// An empty queue has no types.
     #[inline(always)]
-    fn forget_types(self) {
+    fn forget_types(&self) {
         let h = self.h;
         if h.indexed.load(Relaxed) != 0 {
             h.indexed.store(0, Relaxed);
@@ -189,7 +189,7 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn buckets(self) -> (usize, u32) {
+    fn buckets(&self) -> (usize, u32) {
         match self.h.bucket_level.load(Relaxed) as usize {
             0 => (0, TYPE_BUCKETS as u32),
             level => (
@@ -199,7 +199,7 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn bucket(self, place: u32) -> Result<&'a AtomicU32> {
+    fn bucket(&self, place: u32) -> Result<&'a AtomicU32> {
         match self.buckets() {
             (0, _) => self.h.buckets.get(place as usize).ok_or(Errno::EIO),
             (level, _) => {
@@ -210,18 +210,18 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn bucket_of(self, mtype: i64) -> Result<&'a AtomicU32> {
+    fn bucket_of(&self, mtype: i64) -> Result<&'a AtomicU32> {
         let (_, count) = self.buckets();
         self.bucket((hash(mtype) % u64::from(count)) as u32)
     }
 
     /// How many types there are: no more than slots, whatever was written there.
-    fn types(self) -> u32 {
+    fn types(&self) -> u32 {
         self.h.types.load(Relaxed).min(self.slots)
     }
 
     /// The first message of a type.
-    fn leader(self, mtype: i64) -> Result<Option<u32>> {
+    fn leader(&self, mtype: i64) -> Result<Option<u32>> {
         let mut at = self.bucket_of(mtype)?.load(Relaxed);
         for _ in 0..=self.types() {
             if at == NIL {
@@ -237,7 +237,7 @@ impl<'a> Held<'a> {
     }
 
     /// The link in the buckets that leads to this first message.
-    fn link_to(self, index: u32) -> Result<&'a AtomicU32> {
+    fn link_to(&self, index: u32) -> Result<&'a AtomicU32> {
         let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
         let mut link = self.bucket_of(mtype)?;
         for _ in 0..=self.types() {
@@ -250,7 +250,7 @@ impl<'a> Held<'a> {
         Err(Errno::EIO)
     }
 
-    fn add_type(self, index: u32) -> Result<()> {
+    fn add_type(&self, index: u32) -> Result<()> {
         let types = self.h.types.load(Relaxed).wrapping_add(1);
         if types > 2 * self.buckets().1 {
             self.more_buckets()?;
@@ -260,7 +260,7 @@ impl<'a> Held<'a> {
         self.heaps_add(index)
     }
 
-    fn put_in_bucket(self, index: u32) -> Result<()> {
+    fn put_in_bucket(&self, index: u32) -> Result<()> {
         let slot = self.slot(index)?;
         let bucket = self.bucket_of(slot.mtype.load(Relaxed) as i64)?;
         slot.bucket_next.store(bucket.load(Relaxed), Relaxed);
@@ -269,7 +269,7 @@ impl<'a> Held<'a> {
     }
 
     /// Moves the types to the buckets of the last extent. Without memory, the chains get longer.
-    fn more_buckets(self) -> Result<()> {
+    fn more_buckets(&self) -> Result<()> {
         let level = self.h.extents.load(Relaxed) as usize;
         let count = layout::capacity((level - 1).min(layout::MAX_EXTENTS - 1));
         if self.h.bucket_level.load(Relaxed) as usize == level
@@ -306,7 +306,7 @@ impl<'a> Held<'a> {
     }
 
     /// Calls `f` with the first message of each type, in order. The queue is indexed.
-    pub(super) fn each_leader(self, mut f: impl FnMut(Self, u32) -> Result<()>) -> Result<()> {
+    pub(super) fn each_leader(&self, mut f: impl FnMut(&Self, u32) -> Result<()>) -> Result<()> {
         for place in 0..self.buckets().1 {
             let mut at = self.bucket(place)?.load(Relaxed);
             let mut left = self.types();

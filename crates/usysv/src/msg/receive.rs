@@ -220,14 +220,14 @@ impl<'a> Held<'a> {
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn receive_now(self, want: &Want, sink: &mut impl Sink) -> Result<usize> {
+    unsafe fn receive_now(&self, want: &Want, sink: &mut impl Sink) -> Result<usize> {
         let index = self.find(want)?.ok_or(Errno::ENOMSG)?;
         // SAFETY: the caller's promise.
         unsafe { self.take_or_copy(index, want, sink) }
     }
 
     #[inline(always)]
-    fn find(self, want: &Want) -> Result<Option<u32>> {
+    fn find(&self, want: &Want) -> Result<Option<u32>> {
         match want.select.mode {
             Mode::Any => Ok(self.first()),
             Mode::Nth => self.nth(want.select.mtype),
@@ -240,7 +240,7 @@ impl<'a> Held<'a> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn take_or_copy(
-        self,
+        &self,
         index: u32,
         want: &Want,
         sink: &mut (impl Sink + ?Sized),
@@ -271,7 +271,7 @@ impl<'a> Held<'a> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn take(
-        self,
+        &self,
         index: u32,
         slot: &Slot,
         len: usize,
@@ -302,7 +302,7 @@ impl<'a> Held<'a> {
     #[allow(unsafe_code)]
     #[inline(always)]
     unsafe fn copy_out(
-        self,
+        &self,
         slot: &Slot,
         len: usize,
         sink: &mut (impl Sink + ?Sized),

@@ -25,7 +25,7 @@ const MARK: u32 = 1 << 31;
 impl Held<'_> {
     /// Writes an operation into the journal, without effect so far. Returns this process and the time.
     #[inline(always)]
-    pub(super) fn begin(self, slot: u32, waiter: u32) -> (u32, u64) {
+    pub(super) fn begin(&self, slot: u32, waiter: u32) -> (u32, u64) {
         let h = self.h;
         h.op_slot.store(slot, Relaxed);
         h.op_waiter.store(waiter, Relaxed);
@@ -39,7 +39,7 @@ impl Held<'_> {
 
     /// From here on it happened.
     #[inline(always)]
-    pub(super) fn commit(self, op: u32) {
+    pub(super) fn commit(&self, op: u32) {
         compiler_fence(SeqCst);
         self.h.op.store(op, Release);
         compiler_fence(SeqCst);
@@ -47,13 +47,13 @@ impl Held<'_> {
 
     /// All of it is in its place.
     #[inline(always)]
-    pub(super) fn done(self) {
+    pub(super) fn done(&self) {
         self.commit(IDLE);
     }
 
     /// The header's part of a send.
     #[inline(always)]
-    pub(super) fn stamp_send(self, pid: u32, time: u64) {
+    pub(super) fn stamp_send(&self, pid: u32, time: u64) {
         let h = self.h;
         h.lspid.store(pid, Relaxed);
         h.stime.store(time, Relaxed);
@@ -64,7 +64,7 @@ impl Held<'_> {
 
     /// The header's part of a receive.
     #[inline(always)]
-    pub(super) fn stamp_receive(self, pid: u32, time: u64) {
+    pub(super) fn stamp_receive(&self, pid: u32, time: u64) {
         self.h.receiver_cpu.store(sys::cpu() + 1, Relaxed);
         self.h.lrpid.store(pid, Relaxed);
         self.h.rtime.store(time, Relaxed);

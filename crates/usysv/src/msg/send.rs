@@ -215,7 +215,7 @@ impl Held<'_> {
     /// The source's text can be read.
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn send_now(self, source: &Source) -> Result<()> {
+    unsafe fn send_now(&self, source: &Source) -> Result<()> {
         let (index, slot) = self.take_free_slot(self.h.free_slot.load(Relaxed))?;
         let blocks = self.take_free_blocks(blocks_of(source.len));
         // SAFETY: the caller's promise.
@@ -236,7 +236,7 @@ impl Held<'_> {
     /// The source's text can be read.
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn fill(self, slot: &Slot, first: u32, source: &Source) -> Result<()> {
+    unsafe fn fill(&self, slot: &Slot, first: u32, source: &Source) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.write_text(slot, first, source.text, source.len)? };
         slot.mtype.store(source.mtype as u64, Relaxed);
@@ -247,7 +247,7 @@ impl Held<'_> {
 
     /// Puts a filled slot into the queue.
     #[inline(always)]
-    fn enqueue(self, index: u32, slot: &Slot) -> Result<()> {
+    fn enqueue(&self, index: u32, slot: &Slot) -> Result<()> {
         let (pid, time) = self.begin(index, NIL);
         crashpoint!("msg.send.before_commit");
         self.commit(SEND);

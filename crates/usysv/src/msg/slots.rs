@@ -20,7 +20,7 @@ impl<'a> Held<'a> {
     /// A slot that may be in use. EIO: none.
     #[inline]
     #[allow(unsafe_code)]
-    pub(super) fn slot(self, index: u32) -> Result<&'a Slot> {
+    pub(super) fn slot(&self, index: u32) -> Result<&'a Slot> {
         if index >= self.slots {
             return Err(Errno::EIO);
         }
@@ -29,14 +29,14 @@ impl<'a> Held<'a> {
     }
 
     /// The waiter in a slot that may be in use.
-    pub(super) fn waiter(self, index: u32) -> Result<&'a Waiter> {
+    pub(super) fn waiter(&self, index: u32) -> Result<&'a Waiter> {
         self.slot(index)?;
         layout::waiter(&self.map, index)
     }
 
     /// Whether a receive just left the queue empty and with memory to be given back: see `trim`.
     #[inline(always)]
-    pub(super) fn is_idle(self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         let h = self.h;
         if h.qnum.load(Relaxed) != 0 {
             return false;
@@ -47,14 +47,14 @@ impl<'a> Held<'a> {
 
     /// Bytes of memory for slots and blocks.
     #[inline(always)]
-    fn memory(self) -> usize {
+    fn memory(&self) -> usize {
         self.h.slots_backed.load(Relaxed) as usize * SLOT
             + self.h.blocks_backed.load(Relaxed) as usize * BLOCK
     }
 
     /// Takes the first free slot.
     #[inline(always)]
-    pub(super) fn take_free_slot(self, free: u32) -> Result<(u32, &'a Slot)> {
+    pub(super) fn take_free_slot(&self, free: u32) -> Result<(u32, &'a Slot)> {
         let slot = self.slot(free)?;
         if slot.state.load(Relaxed) != FREE {
             return Err(Errno::EIO);
@@ -70,7 +70,7 @@ impl<'a> Held<'a> {
     /// take turns, its lines are in the other's cache, and getting them takes longer than sending or
     /// receiving what is in them. (`next` itself was asked for the last time.)
     #[inline]
-    pub(super) fn expect_behind(self, next: u32) {
+    pub(super) fn expect_behind(&self, next: u32) {
         let Ok(slot) = self.slot(next) else { return };
         if let Ok(behind) = self.slot(slot.next.load(Relaxed)) {
             crate::map::expect(behind);
@@ -78,14 +78,14 @@ impl<'a> Held<'a> {
     }
 
     /// Makes a slot FREE again and puts it on the list.
-    pub(super) fn free_slot(self, index: u32) -> Result<()> {
+    pub(super) fn free_slot(&self, index: u32) -> Result<()> {
         self.free_known(index, self.slot(index)?);
         Ok(())
     }
 
     /// [`Held::free_slot`] of one that was looked up.
     #[inline(always)]
-    pub(super) fn free_known(self, index: u32, slot: &Slot) {
+    pub(super) fn free_known(&self, index: u32, slot: &Slot) {
         slot.state.store(FREE, Relaxed);
         slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
         self.h.free_slot.store(index, Relaxed);
@@ -94,7 +94,7 @@ impl<'a> Held<'a> {
 
     /// Neighbouring blocks of a chain: from `first`, no more than `most`. EIO: there is no such block.
     #[inline]
-    fn run(self, first: u32, most: usize) -> Result<Run<'a>> {
+    fn run(&self, first: u32, most: usize) -> Result<Run<'a>> {
         let (k, place) = layout::locate(first);
         let there = self.h.blocks.load(Relaxed).saturating_sub(first) as usize;
         let links = layout::links(&self.map, k, place, most.min(there))?;
@@ -118,7 +118,7 @@ impl<'a> Held<'a> {
 
     /// The end of a chain of `count` blocks: its last one's link.
     #[inline]
-    fn end_of(self, first: u32, count: usize) -> Result<&'a AtomicU32> {
+    fn end_of(&self, first: u32, count: usize) -> Result<&'a AtomicU32> {
         let mut run = self.run(first, count)?;
         let mut left = count - run.count;
         while left > 0 {
@@ -130,7 +130,7 @@ impl<'a> Held<'a> {
 
     /// A chain of `count` blocks off the free list. EIO: there are not as many.
     #[inline(always)]
-    pub(super) fn take_free_blocks(self, count: usize) -> Result<u32> {
+    pub(super) fn take_free_blocks(&self, count: usize) -> Result<u32> {
         if count == 0 {
             return Ok(NIL);
         }
@@ -142,7 +142,7 @@ impl<'a> Held<'a> {
 
     /// Puts a chain on the free list.
     #[inline(always)]
-    fn free_blocks(self, first: u32, count: usize) -> Result<()> {
+    fn free_blocks(&self, first: u32, count: usize) -> Result<()> {
         if count != 0 {
             let end = self.end_of(first, count)?;
             end.store(self.h.free_block.load(Relaxed), Relaxed);
@@ -155,7 +155,7 @@ impl<'a> Held<'a> {
 
     /// Frees a message's blocks and slot.
     #[inline(always)]
-    pub(super) fn free_message(self, index: u32, slot: &Slot) -> Result<()> {
+    pub(super) fn free_message(&self, index: u32, slot: &Slot) -> Result<()> {
         let blocks = blocks_of(slot.len.load(Relaxed) as usize);
         self.free_blocks(slot.block.load(Relaxed), blocks)?;
         self.free_known(index, slot);
@@ -169,7 +169,7 @@ impl<'a> Held<'a> {
     #[inline(always)]
     #[allow(unsafe_code)]
     pub(super) unsafe fn write_text(
-        self,
+        &self,
         slot: &Slot,
         first: u32,
         text: *const u8,
@@ -198,7 +198,7 @@ impl<'a> Held<'a> {
     /// `to` can be written for `len` bytes.
     #[inline(always)]
     #[allow(unsafe_code)]
-    pub(super) unsafe fn read_text(self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
+    pub(super) unsafe fn read_text(&self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
         let mut done = len.min(INLINE);
         // SAFETY: the caller's promise, for the first bytes, of which the slot has as many.
         unsafe { slot.text().copy_to_nonoverlapping(to, done) };
@@ -215,7 +215,7 @@ impl<'a> Held<'a> {
     }
 
     /// Memory for an array of the last extent (`entries` words of it).
-    pub(super) fn back_words(self, k: usize, area: Area, entries: usize) -> Result<()> {
+    pub(super) fn back_words(&self, k: usize, area: Area, entries: usize) -> Result<()> {
         let start = layout::array(k, area)?;
         self.map
             .populate(start, (entries * 4).next_multiple_of(PAGE))
