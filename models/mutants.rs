@@ -121,8 +121,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "room for nobody",
         file: "msg/receive.rs",
-        place: "[self.wake_senders()?;]",
-        wrong: "",
+        place: "if [self.h.senders.load(Relaxed) != 0] && self.wake_senders().is_err() {",
+        wrong: "false",
     },
     Mutant {
         name: "the removal tells nobody",
@@ -151,7 +151,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a repair wakes nobody",
         file: "msg/recover.rs",
-        place: "[self.wakes.add(&self.map, index);]",
+        place: "[self.wakes.add(&self.held.map, index);]",
         wrong: "",
     },
     Mutant {

@@ -7,7 +7,7 @@ use crate::abi::IPC_NOWAIT;
 use crate::errno::{Errno, Result};
 use crate::finds;
 use crate::lock::DIED;
-use crate::msg::{self, Selector, Source, Want};
+use crate::msg::{self, Room, Selector, Source, Want};
 use crate::object::Kind;
 use crate::scene::{ID, LOCK, Scene, word};
 use crate::world::{Event, Fate, World, at_each_step, explore, world};
@@ -52,16 +52,15 @@ impl Queue {
             msgflg: flags,
             copy_most: 0,
         };
-        let mut got = 0;
-        let mut sink = |mtype, _len| {
-            got = mtype;
-            Some(std::ptr::NonNull::dangling().as_ptr())
+        let mut sink = Room {
+            mtype: 0,
+            at: std::ptr::NonNull::dangling().as_ptr(),
         };
         // SAFETY: no bytes are written.
         unsafe { msg::receive(&self.scene.ns, &self.scene.pin(), ID, want, &mut sink) }?;
         let me = crate::process::identity()?.pid as usize - 100;
-        self.got.borrow_mut().push((me, got));
-        Ok(got)
+        self.got.borrow_mut().push((me, sink.mtype));
+        Ok(sink.mtype)
     }
 
     /// What is left, and that the queue still works.

@@ -6,7 +6,7 @@ use crate::backend::Messages;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::lock::impatiently;
-use crate::msg::{self, Change, Sink, Source, Want};
+use crate::msg::{self, Change, Room, Sink, Source, Want};
 use crate::object::Kind;
 use crate::registry::Plan;
 
@@ -130,19 +130,9 @@ impl Messages for Engine {
         msgtyp: i64,
         msgflg: i32,
     ) -> Result<(i64, usize)> {
-        struct Slice {
-            mtype: i64,
-            to: *mut u8,
-        }
-        impl Sink for Slice {
-            fn room(&mut self, mtype: i64, _: usize) -> Option<*mut u8> {
-                self.mtype = mtype;
-                Some(self.to)
-            }
-        }
-        let mut sink = Slice {
+        let mut sink = Room {
             mtype: 0,
-            to: mtext.as_mut_ptr(),
+            at: mtext.as_mut_ptr(),
         };
         // SAFETY: the engine writes at most the size that it is given, the slice's.
         let len = unsafe { self.msgrcv_raw(msqid, mtext.len(), msgtyp, msgflg, &mut sink)? };

@@ -33,7 +33,7 @@ mod wait;
 pub(crate) use ctl::Change;
 pub(crate) use layout::{BACKED, FILE_LEN, fill};
 pub use receive::Sink;
-pub(crate) use receive::{Want, receive};
+pub(crate) use receive::{Room, Want, receive};
 pub(crate) use send::{Source, send};
 pub(crate) use wait::Selector;
 

@@ -22,6 +22,20 @@ pub trait Sink {
     fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8>;
 }
 
+/// Memory that is known to be there, and the type of what was written to it.
+pub(crate) struct Room {
+    pub mtype: i64,
+    pub at: *mut u8,
+}
+
+impl Sink for Room {
+    #[inline]
+    fn room(&mut self, mtype: i64, _: usize) -> Option<*mut u8> {
+        self.mtype = mtype;
+        Some(self.at)
+    }
+}
+
 /// What to receive.
 #[derive(Clone, Copy)]
 pub(crate) struct Want {
