@@ -124,10 +124,7 @@ impl Engine {
     #[inline]
     fn on<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
         self.on_any(kind, id, |pin| match object::is_removed(pin) {
-            true => {
-                pin.retire();
-                Err(object::why_gone(pin))
-            }
+            true => Err(object::why_gone(pin)),
             false => f(pin),
         })
     }
@@ -137,7 +134,7 @@ impl Engine {
     fn on_any<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
         let pin = self.pin(kind, id)?;
         let result = f(&pin);
-        if result.as_ref().is_err_and(|e| *e == Errno::EIDRM) {
+        if result.is_err() && object::is_removed(&pin) {
             pin.retire();
         }
         result

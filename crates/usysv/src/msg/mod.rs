@@ -218,14 +218,10 @@ impl<'a> Locked<'a> {
     }
 }
 
-/// What a call says that finds this at once: it came after the removal, says the kernel then.
-#[cold]
-fn at_first(pin: &Pin<'_>, e: Errno) -> Errno {
+/// What a call says that finds this at once: removed, for the kernel, it came after the removal.
+fn at_first(e: Errno) -> Errno {
     match e {
-        Errno::EIDRM => {
-            pin.retire();
-            Errno::EINVAL
-        }
+        Errno::EIDRM => Errno::EINVAL,
         e => e,
     }
 }

@@ -116,8 +116,7 @@ unsafe fn receive_further(
 ) -> Result<usize> {
     match received {
         Err(Errno::EIO) => {
-            let pin = q.pin;
-            q.settle(left).map_err(|e| super::at_first(pin, e))?;
+            q.settle(left).map_err(super::at_first)?;
             if q.h.op.load(Relaxed) != IDLE {
                 q.repair()?;
             }
