@@ -179,6 +179,7 @@ pub mod tls {
         pub bell_in: AtomicUsize,
         pub bell_index: AtomicU32,
         pub bell_generation: AtomicU32,
+        pub glances: AtomicU32,
         pub sent: AtomicU32,
         pub patience: AtomicU32,
     }
@@ -198,6 +199,7 @@ pub mod tls {
                 bell_in: AtomicUsize::new(0),
                 bell_index: AtomicU32::new(0),
                 bell_generation: AtomicU32::new(0),
+                glances: AtomicU32::new(0),
                 sent: AtomicU32::new(0),
                 patience: AtomicU32::new(0),
             }

@@ -125,6 +125,24 @@ const MUTANTS: &[Mutant] = &[
         wrong: "false",
     },
     Mutant {
+        name: "a send leaves no mark",
+        file: "msg/recover.rs",
+        place: "h.next_seq\n            .store(h.next_seq.load(Relaxed).wrapping_add(1), Relaxed);\n        [self.mark();]",
+        wrong: "",
+    },
+    Mutant {
+        name: "the mark is read behind the look",
+        file: "msg/receive.rs",
+        place: "pin.empty_at().store([mark], Relaxed);",
+        wrong: "lock.mark.load(Relaxed)",
+    },
+    Mutant {
+        name: "a dead sender's lock is no news",
+        file: "msg/receive.rs",
+        place: "return readable && [!lock.is_left()] &&",
+        wrong: "true",
+    },
+    Mutant {
         name: "the removal tells nobody",
         file: "msg/ctl.rs",
         place: "[let _ = self.with_repair(|q| q.tell_all(GONE));]",

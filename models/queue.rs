@@ -9,10 +9,11 @@ use crate::finds;
 use crate::lock::DIED;
 use crate::msg::{self, Room, Selector, Source, Want};
 use crate::object::Kind;
-use crate::scene::{ID, LOCK, Scene, word};
+use crate::scene::{ID, LOCK, Scene, long, word};
 use crate::world::{Event, Fate, World, at_each_step, explore, world};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 const BEAT_NS: u64 = 500_000_000;
 
@@ -70,7 +71,7 @@ impl Queue {
         world.now_ns.set(world.now_ns.get() + 21_000_000);
         while self.receive(IPC_NOWAIT).is_ok() {}
         self.send(99, IPC_NOWAIT).expect("room");
-        assert_eq!(self.receive(IPC_NOWAIT), Ok(99));
+        assert_eq!(self.receive(IPC_NOWAIT), Ok(99), "sent and not seen");
         self.got.borrow_mut().pop();
     }
 
@@ -109,6 +110,108 @@ fn orders(receivers: usize, senders: usize, each: i64, room: u64, preemptions: u
         q.drain();
         assert_eq!(q.all(), (1..=all).collect::<Vec<i64>>(), "lost or doubled");
     })
+}
+
+/// A word of the header page that the engine has no use for.
+const SENT: usize = 4000;
+
+/// Lets loom see what a poll relies on without the lock: its mark, and the header's `qnum`. (All that it
+/// reads would be too much.)
+fn watch_heads(q: &Queue) {
+    const MARK: usize = LOCK + 40;
+    const QNUM: usize = 256;
+    let map = &q.scene.map;
+    word(map, SENT).watch();
+    for at in [MARK, QNUM] {
+        long(map, at).watch();
+    }
+    q.send(1, IPC_NOWAIT).expect("room");
+    assert_eq!(long(map, QNUM).newest(), 1, "where is it now?");
+    q.drain();
+    q.got.borrow_mut().clear();
+}
+
+/// One polls while another sends: whose send has returned is seen.
+fn polls(messages: i64, looks: usize, preemptions: usize) -> usize {
+    explore(preemptions, move |w| {
+        let q = Queue::new(w, 10);
+        watch_heads(&q);
+        let sends = q.clone();
+        w.spawn(None, move || {
+            for n in 1..=messages {
+                sends.send(n, 0).expect("a queue");
+                word(&sends.scene.map, SENT).store(n as u32, Ordering::Release);
+            }
+        });
+        let polls = q.clone();
+        w.spawn(None, move || {
+            let mut last = 0;
+            for _ in 0..looks {
+                let sent = word(&polls.scene.map, SENT).load(Ordering::Acquire);
+                match polls.receive(IPC_NOWAIT) {
+                    Ok(mtype) => {
+                        assert_eq!(mtype, last + 1, "out of order");
+                        last = mtype;
+                    }
+                    Err(e) => {
+                        assert_eq!(e, Errno::ENOMSG);
+                        assert!(i64::from(sent) <= last, "sent and not seen");
+                    }
+                }
+            }
+        });
+        w.join();
+        q.drain();
+        assert_eq!(
+            q.all(),
+            (1..=messages).collect::<Vec<i64>>(),
+            "lost or doubled"
+        );
+    })
+}
+
+/// A sender dies at some step: who polled before and after sees what it sent.
+fn polls_after_a_death(preemptions: usize) -> (usize, usize) {
+    at_each_step(
+        Event::Death,
+        false,
+        preemptions,
+        |w: &Rc<World>, fate: Fate| {
+            let q = Queue::new(w, 10);
+            watch_heads(&q);
+            assert_eq!(q.receive(IPC_NOWAIT), Err(Errno::ENOMSG));
+            let dies = q.clone();
+            let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+            w.wait_for(victim);
+            let received = q.receive(IPC_NOWAIT);
+            let victim = w.thread(victim);
+            let sent = !victim.died() || victim.passed("msg.send.after_commit");
+            let expected = if sent { Ok(1) } else { Err(Errno::ENOMSG) };
+            assert_eq!(received, expected, "sent and not seen");
+            q.drain();
+            w.join();
+        },
+    )
+}
+
+#[test]
+fn polls_see_what_was_sent() {
+    println!("polls: {} executions", polls(1, 2, 1));
+    let (executions, steps) = polls_after_a_death(1);
+    println!("polls_after_a_death: {executions} executions, {steps} steps");
+    finds("a send leaves no mark", "sent and not seen", || {
+        polls(1, 2, 2)
+    });
+    finds(
+        "the mark is read behind the look",
+        "sent and not seen",
+        || polls(1, 2, 1),
+    );
+    finds(
+        "a dead sender's lock is no news",
+        "sent and not seen",
+        || polls_after_a_death(1),
+    );
 }
 
 #[test]

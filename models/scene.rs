@@ -1,6 +1,6 @@
 //! An object in a namespace, as the models use it.
 
-use crate::atomic::AtomicU32;
+use crate::atomic::{AtomicU32, AtomicU64};
 use crate::bell;
 use crate::creds::Owned;
 use crate::errno::Result;
@@ -81,6 +81,12 @@ fn map_of_bells(w: &World) -> Map {
         word(&bells, cell + 4).watch();
     }
     bells
+}
+
+/// A long word of an object.
+pub fn long(map: &Map, at: usize) -> &AtomicU64 {
+    // SAFETY: as in `word`.
+    unsafe { &*map.parts().0.add(at).cast() }
 }
 
 /// A word of an object.

@@ -40,6 +40,8 @@ pub(crate) struct Handle {
     hint: AtomicU32,
     /// What the object's mechanism saw first of something that never changes; 0: nothing yet.
     seen: AtomicU32,
+    /// The lock's mark when this process found nothing in the object; `u64::MAX`: never.
+    empty_at: AtomicU64,
     /// The file, to know it again by: device and inode.
     file: [AtomicU64; 2],
     free: AtomicPtr<Handle>,
@@ -116,6 +118,7 @@ impl Table {
         handle.id.store(id, Relaxed);
         handle.retired.store(0, Relaxed);
         handle.seen.store(0, Relaxed);
+        handle.empty_at.store(u64::MAX, Relaxed);
         for (word, part) in handle.file.iter().zip(file) {
             word.store(part, Relaxed);
         }
@@ -270,6 +273,12 @@ impl Pin<'_> {
     /// This process's hint for its mechanism; zero or stale, so checked at each use.
     pub fn hint(&self) -> &AtomicU32 {
         &self.handle.hint
+    }
+
+    /// See [`Handle`].
+    #[inline]
+    pub fn empty_at(&self) -> &AtomicU64 {
+        &self.handle.empty_at
     }
 
     /// Whether a value of the file's that never changes is what it was when this process first saw

@@ -28,7 +28,7 @@ use crate::maps;
 use crate::process;
 use crate::sys;
 use crate::tls;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, compiler_fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence};
 
 pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
 pub(crate) const DIED: u32 = libc::FUTEX_OWNER_DIED;
@@ -57,7 +57,9 @@ pub(crate) struct Lock {
     reserved: [AtomicU32; 5],
     prev: AtomicUsize,
     next: AtomicUsize,
-    more: [AtomicUsize; 3],
+    /// For what the lock protects: a word in the lock's own cache line.
+    pub mark: AtomicU64,
+    more: [AtomicUsize; 2],
 }
 
 const _: () = assert!(core::mem::offset_of!(Lock, next) as isize + OFFSET == 0);
@@ -139,6 +141,24 @@ impl Lock {
     #[inline]
     pub fn is_free(&self) -> bool {
         self.word.load(Acquire) == 0
+    }
+
+    /// Waits a little for who holds it to give it back.
+    #[inline]
+    pub fn await_free(&self) {
+        const TURNS: u32 = 64;
+        for _ in 0..TURNS {
+            if self.is_free() {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Whether its holder is known to have been killed.
+    #[inline]
+    pub fn is_left(&self) -> bool {
+        self.word.load(Relaxed) & DIED != 0
     }
 
     /// Puts the entry first in this thread's list, as glibc does.

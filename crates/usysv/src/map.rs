@@ -162,20 +162,19 @@ impl Map {
     }
 }
 
-/// Asks for the two cache lines of something, to write to it soon. A hint.
-#[inline]
-pub(crate) fn expect<T: Shared>(what: &T) {
-    const { assert!(size_of::<T>() == 128) }
-    // SAFETY: a hint that touches no memory as far as the program can tell.
+/// Asks for the cache line of `at`, to write to it soon. A hint: no memory is touched as far as the
+/// program can tell, and any address will do.
+#[inline(always)]
+pub(crate) fn expect<T>(at: *const T) {
+    // SAFETY: as above.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!(
             "prefetchw [{at}]",
-            "prefetchw [{at} + 64]",
-            at = in(reg) core::ptr::from_ref(what),
+            at = in(reg) at,
             options(nostack, preserves_flags, readonly)
         );
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = what;
+    let _ = at;
 }

@@ -47,6 +47,8 @@ pub struct Block {
     /// The number of the fork that this thread makes, or 0; in the child until it is known
     /// (`engine::fork`).
     pub forking: AtomicU32,
+    /// Polls of empty queues by this thread, in a circle (`msg`).
+    pub glances: AtomicU32,
     /// 1: this thread sent a message since it last began to receive one.
     pub sent: AtomicU32,
     /// Looks at a lock that nothing happens to before it is given up, plus one; 0: never (`lock`).

@@ -1,7 +1,7 @@
 //! The bytes of a queue's file.
 
 use crate::errno::{Errno, Result};
-use crate::map::{Map, Shared};
+use crate::map::{Map, Shared, expect};
 use crate::object::{OBJECT_LEN, Object};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -10,6 +10,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 pub(super) const NIL: u32 = u32::MAX;
 
 pub(super) const PAGE: usize = 4096;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 pub(super) const SLOT: usize = 128;
 pub(super) const BLOCK: usize = 256;
 /// Text bytes inside the slot.
@@ -77,40 +79,25 @@ pub(super) struct Waiter {
     pub old_rtime: AtomicU64,
 }
 
-/// The header page.
+/// The header page. What each message changes lies in two cache lines besides the lock's: between CPUs,
+/// moving lines is what takes the time.
 #[repr(C)]
 pub(super) struct Header {
     pub object: Object,
-    // The journal.
+    // The journal, and truth.
     pub op: AtomicU32,
     pub op_slot: AtomicU32,
     pub op_waiter: AtomicU32,
     pub op_pid: AtomicU32,
     pub op_time: AtomicU64,
-    pub op_set: [AtomicU32; 4],
-    pub op_qbytes: AtomicU64,
     pub next_seq: AtomicU64,
-    // The rest of the truth.
-    pub qbytes: AtomicU64,
     pub stime: AtomicU64,
     pub rtime: AtomicU64,
     pub lspid: AtomicU32,
     pub lrpid: AtomicU32,
-    /// Extents in the file.
-    pub extents: AtomicU32,
-    /// Slots and blocks that may be in use are below these.
-    pub slots: AtomicU32,
-    pub blocks: AtomicU32,
-    /// Slots and blocks below these have memory.
-    pub slots_backed: AtomicU32,
-    pub blocks_backed: AtomicU32,
     /// The CPUs of the last sender and of the last receiver, plus one.
     pub sender_cpu: AtomicU32,
     pub receiver_cpu: AtomicU32,
-    /// How often the derived part was made anew: while it is, counts are not what they should be.
-    pub rebuilt: AtomicU32,
-    /// When memory was last added, in seconds since the epoch.
-    pub grown: AtomicU64,
     // Derived.
     pub qnum: AtomicU64,
     pub cbytes: AtomicU64,
@@ -122,10 +109,6 @@ pub(super) struct Header {
     pub handed: AtomicU32,
     pub receivers: AtomicU32,
     pub senders: AtomicU32,
-    pub sender_head: AtomicU32,
-    pub sender_tail: AtomicU32,
-    /// Number of waiters at which the dead are looked for.
-    pub sweep_at: AtomicU32,
     /// 1: there is more than one type, and the index is kept.
     pub indexed: AtomicU32,
     pub types: AtomicU32,
@@ -133,11 +116,35 @@ pub(super) struct Header {
     pub bucket_level: AtomicU32,
     /// Entries of the heaps plus one; 0: the heap is not kept.
     pub heaps: [AtomicU32; 2],
+    // Truth that changes rarely.
+    pub qbytes: AtomicU64,
+    /// When memory was last added, in seconds since the epoch.
+    pub grown: AtomicU64,
+    /// Extents in the file.
+    pub extents: AtomicU32,
+    /// Slots and blocks that may be in use are below these.
+    pub slots: AtomicU32,
+    pub blocks: AtomicU32,
+    /// Slots and blocks below these have memory.
+    pub slots_backed: AtomicU32,
+    pub blocks_backed: AtomicU32,
+    /// How often the derived part was made anew: while it is, counts are not what they should be.
+    pub rebuilt: AtomicU32,
+    pub op_qbytes: AtomicU64,
+    pub op_set: [AtomicU32; 4],
+    // Derived.
+    pub sender_head: AtomicU32,
+    pub sender_tail: AtomicU32,
+    /// Number of waiters at which the dead are looked for.
+    pub sweep_at: AtomicU32,
     pub heap_level: AtomicU32,
     pub buckets: [AtomicU32; TYPE_BUCKETS],
     pub lines: [[AtomicU32; 2]; LINES],
 }
 
+const _: () = assert!(offset_of!(Header, op).is_multiple_of(LINE));
+const _: () = assert!(offset_of!(Header, qnum) == offset_of!(Header, op) + LINE);
+const _: () = assert!(offset_of!(Header, qbytes) == offset_of!(Header, op) + 2 * LINE);
 const _: () = assert!(size_of::<Slot>() == SLOT);
 const _: () = assert!(offset_of!(Slot, text) == SLOT - INLINE);
 const _: () = assert!(size_of::<Waiter>() <= INLINE);
@@ -296,7 +303,23 @@ pub(super) unsafe fn known_slot<'a>(map: &Map, index: u32) -> &'a Slot {
     unsafe { map.known(start + index as usize * SLOT) }
 }
 
+impl Header {
+    /// Asks for the cache lines that every message changes.
+    #[inline(always)]
+    pub fn expect_changes(&self) {
+        expect(&raw const self.op);
+        expect(&raw const self.qnum);
+    }
+}
+
 impl Slot {
+    /// Asks for its cache lines, to write there.
+    #[inline(always)]
+    pub fn expect_changes(&self) {
+        expect(&raw const self.state);
+        expect(self.text().wrapping_add(INLINE - 1));
+    }
+
     /// Where its text is: `INLINE` bytes that others may write at the same time.
     #[inline]
     pub fn text(&self) -> *mut u8 {

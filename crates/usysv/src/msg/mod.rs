@@ -42,7 +42,7 @@ use crate::errno::{Errno, Result};
 use crate::files;
 use crate::handle::Pin;
 use crate::lock::Left;
-use crate::map::Map;
+use crate::map::{Map, expect};
 use crate::namespace::Namespace;
 use crate::object::{Kind, index_of};
 use crate::process;
@@ -73,7 +73,8 @@ pub(crate) struct Locked<'a> {
 
 /// Takes the lock of a pinned queue. EIDRM: it was removed.
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    let (held, left) = take_lock(pin)?;
+    let map = pin.map();
+    let (held, left) = take_lock(map, map.at(0)?)?;
     let mut q = Locked::new(held, pin, ns, id);
     q.settle(left)?;
     Ok(q)
@@ -81,10 +82,9 @@ pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<L
 
 /// The first part of [`lock`]: nothing was looked at yet.
 #[inline(always)]
-fn take_lock<'a>(pin: &'a Pin<'a>) -> Result<(Held<'a>, Left)> {
-    let map = pin.map();
-    let h: &Header = map.at(0)?;
+fn take_lock(map: Map, h: &Header) -> Result<(Held<'_>, Left)> {
     let left = h.object.lock.lock_by(process::thread()?)?;
+    h.expect_changes();
     Ok((Held { h, map, slots: 0 }, left))
 }
 
@@ -92,6 +92,17 @@ impl<'a> Deref for Locked<'a> {
     type Target = Held<'a>;
     fn deref(&self) -> &Held<'a> {
         &self.held
+    }
+}
+
+/// Asks for all that the next message changes, before the lock is taken: where two CPUs take turns, the
+/// lines then come together and not one after the other. `slot`: the last that was used here.
+#[inline]
+fn expect_turn(map: &Map, h: &Header, slot: u32) {
+    expect(&raw const h.object.lock);
+    h.expect_changes();
+    if let Ok(slot) = layout::slot(map, slot) {
+        slot.expect_changes();
     }
 }
 

@@ -60,6 +60,14 @@ impl Held<'_> {
         h.sender_cpu.store(sys::cpu() + 1, Relaxed);
         h.next_seq
             .store(h.next_seq.load(Relaxed).wrapping_add(1), Relaxed);
+        self.mark();
+    }
+
+    /// Shows who looks from outside that a message may have come.
+    #[inline(always)]
+    fn mark(&self) {
+        let mark = &self.h.object.lock.mark;
+        mark.store(mark.load(Relaxed).wrapping_add(1), Release);
     }
 
     /// The header's part of a receive.
@@ -151,6 +159,7 @@ impl Locked<'_> {
         );
         h.rebuilt
             .store(h.rebuilt.load(Relaxed).wrapping_add(1), Relaxed);
+        self.mark();
         // Pairs with the fence in `is_empty_for_all`.
         fence(Release);
         layout::clear_derived(h);

@@ -1,10 +1,10 @@
 //! `msgsnd`.
 
-use super::layout::{self, HANDED, MESSAGE, NIL, Slot};
+use super::layout::{self, HANDED, Header, MESSAGE, NIL, Slot};
 use super::recover::{HAND_OVER, IDLE, SEND};
 use super::slots::blocks_of;
 use super::wait::{GOT, Waiting, Woken};
-use super::{Held, Locked, Wakes, lock, take_lock};
+use super::{Held, Locked, Wakes, expect_turn, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
@@ -37,8 +37,15 @@ pub(crate) unsafe fn send(
     source: Source,
     msgflg: i32,
 ) -> Result<()> {
-    tls::block().sent.store(1, Relaxed);
-    let (mut held, left) = take_lock(pin)?;
+    let map = pin.map();
+    let h: &Header = map.at(0)?;
+    let sent = &tls::block().sent;
+    if sent.load(Relaxed) == 0 {
+        // An answer: who asked waits, and nobody is at work on this queue.
+        expect_turn(&map, h, pin.hint().load(Relaxed));
+        sent.store(1, Relaxed);
+    }
+    let (mut held, left) = take_lock(map, h)?;
     if held.settle(left, id)
         && Creds::current().may_use(&held.h.object, 0o222)
         && held.fits(source.len as u64)
@@ -46,6 +53,7 @@ pub(crate) unsafe fn send(
         // SAFETY: the caller's promise.
         && unsafe { held.send_now(&source) }.is_ok()
     {
+        pin.hint().store(held.h.tail.load(Relaxed), Relaxed);
         held.unlock();
         return Ok(());
     }

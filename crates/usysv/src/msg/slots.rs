@@ -73,7 +73,7 @@ impl<'a> Held<'a> {
     pub(super) fn expect_behind(&self, next: u32) {
         let Ok(slot) = self.slot(next) else { return };
         if let Ok(behind) = self.slot(slot.next.load(Relaxed)) {
-            crate::map::expect(behind);
+            behind.expect_changes();
         }
     }
 
