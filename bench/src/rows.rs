@@ -74,10 +74,10 @@ pub const ROWS: &[Row] = &[
 
     Row::pair("pair-8", "send+receive 8 B", 8).and(PAIR).bounded("limit-mutex"),
     Row::pair("pair-64", "send+receive 64 B", 64).and(PAIR).bounded("limit-mutex")
-        .asks(Target::AtLeast(6.0)).shown_in(Shown::Both),
+        .asks(Target::AtLeast(12.0)).shown_in(Shown::Both),
     Row::pair("pair-1k", "send+receive 1 KiB", 1024).and(PAIR),
     Row::pair("pair-8k", "send+receive 8 KiB", 8192).and(PAIR).bounded("limit-copy-8k")
-        .asks(Target::AtLeast(4.0)).shown_in(Shown::Both),
+        .asks(Target::AtLeast(6.0)).shown_in(Shown::Both),
 
     Row::select("typed-0", "typed, no backlog", Select::Typed, 0, 1).bounded("limit-mutex"),
     Row::select("typed-1k", "typed behind 1k", Select::Typed, 1000, 1)
@@ -94,34 +94,43 @@ pub const ROWS: &[Row] = &[
     Row::select("typed-1m-100k", "typed behind 1M of 100k types", Select::Typed, 1_000_000, 100_000).rounds(1)
         .asks(Target::Within(2.0, "typed-0")),
     Row::select("negative-0", "negative type, no backlog", Select::Lowest, 0, 1).bounded("limit-mutex"),
-    Row::select("negative-100k", "negative behind 100k", Select::Lowest, 100_000, 1),
-    Row::select("negative-100k-1k", "negative behind 100k of 1k types", Select::Lowest, 100_000, 1000),
-    Row::select("negative-100k-100k", "negative behind 100k of 100k types", Select::Lowest, 100_000, 100_000),
-    Row::select("negative-1m-100k", "negative behind 1M of 100k types", Select::Lowest, 1_000_000, 100_000).rounds(1),
+    Row::select("negative-100k", "negative behind 100k", Select::Lowest, 100_000, 1)
+        .asks(Target::AtLeast(10_000.0)),
+    Row::select("negative-100k-1k", "negative behind 100k of 1k types", Select::Lowest, 100_000, 1000)
+        .asks(Target::AtLeast(10_000.0)),
+    Row::select("negative-100k-100k", "negative behind 100k of 100k types", Select::Lowest, 100_000, 100_000)
+        .asks(Target::AtLeast(10_000.0)),
+    Row::select("negative-1m-100k", "negative behind 1M of 100k types", Select::Lowest, 1_000_000, 100_000).rounds(1)
+        .asks(Target::Within(2.0, "negative-100k-100k")),
     Row::select("except-0", "MSG_EXCEPT, no backlog", Select::Except, 0, 1).bounded("limit-mutex"),
-    Row::select("except-100k", "MSG_EXCEPT behind 100k", Select::Except, 100_000, 1),
-    Row::select("except-1m", "MSG_EXCEPT behind 1M", Select::Except, 1_000_000, 1).rounds(1),
+    Row::select("except-100k", "MSG_EXCEPT behind 100k", Select::Except, 100_000, 1)
+        .asks(Target::AtLeast(10_000.0)),
+    Row::select("except-1m", "MSG_EXCEPT behind 1M", Select::Except, 1_000_000, 1).rounds(1)
+        .asks(Target::Within(2.0, "except-100k")),
     Row::new("receivers-1", "pair past 1 receiver of another type", Work::Receivers(1)),
     Row::new("receivers-1000", "pair past 1,000 receivers of other types", Work::Receivers(1000)).rounds(1)
         .asks(Target::Within(2.0, "receivers-1")),
 
     Row::new("stream-8", "stream 8 B, 2 CPUs", Work::Stream { len: 8 }).and(STREAM)
-        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
+        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::NotWorse),
     Row::new("stream-64", "stream 64 B, 2 CPUs", Work::Stream { len: 64 }).and(STREAM)
-        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
+        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
     Row::new("stream-1k", "stream 1 KiB, 2 CPUs", Work::Stream { len: 1024 }).and(STREAM)
-        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
+        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::NotWorse),
     Row::new("stream-8k", "stream 8 KiB, 2 CPUs", Work::Stream { len: 8192 }).and(STREAM)
-        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(1.5)),
+        .in_unit(Unit::Rate).watched(Watch::Preempted).asks(Target::AtLeast(3.5)),
     Row::new("crowd-2", "2 senders, 2 receivers, 2 CPUs", Work::Crowd(2)).and(CROWD)
-        .in_unit(Unit::Rate).watched(Watch::Nothing),
+        .in_unit(Unit::Rate).watched(Watch::Nothing)
+        .asks(Target::AtLeast(4.0)),
     Row::new("crowd-4", "4 senders, 4 receivers, 2 CPUs", Work::Crowd(4)).and(CROWD)
-        .in_unit(Unit::Rate).watched(Watch::Nothing),
+        .in_unit(Unit::Rate).watched(Watch::Nothing)
+        .asks(Target::AtLeast(4.0)),
 
     Row::new("pingpong-poll", "ping-pong polling, 2 CPUs", Work::PingPong(TwoCpus, Polling)).and(POLL)
-        .bounded("limit-line"),
+        .bounded("limit-line")
+        .asks(Target::AtLeast(3.0)),
     Row::new("pingpong", "ping-pong as it comes, 2 CPUs", Work::PingPong(TwoCpus, Sleeping))
-        .watched(Watch::Preempted).asks(Target::NotWorse),
+        .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
     Row::new("pingpong-2cpu", "ping-pong sleeping (spin off), 2 CPUs", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
     Row::new("pingpong-awake", "ping-pong sleeping, CPUs kept awake", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
@@ -131,21 +140,23 @@ pub const ROWS: &[Row] = &[
         .bounded("limit-futex-1cpu").asks(Target::NotWorse),
 
     Row::new("sem-pair", "semaphore taken and given", Work::SemPair { len: 1, undo: false }).and(SEM)
-        .bounded("limit-mutex").asks(Target::AtLeast(8.0)).shown_in(Shown::Both),
+        .bounded("limit-mutex").asks(Target::AtLeast(12.0)).shown_in(Shown::Both),
     Row::new("sem-pair-undo", "semaphore taken and given, SEM_UNDO", Work::SemPair { len: 1, undo: true })
-        .bounded("limit-mutex").asks(Target::AtLeast(8.0)),
-    Row::new("sem-array-2", "arrays of 2 semaphores", Work::SemPair { len: 2, undo: false }).bounded("limit-mutex"),
-    Row::new("sem-array-8", "arrays of 8 semaphores", Work::SemPair { len: 8, undo: false }).bounded("limit-mutex"),
+        .bounded("limit-mutex").asks(Target::AtLeast(12.0)),
+    Row::new("sem-array-2", "arrays of 2 semaphores", Work::SemPair { len: 2, undo: false }).bounded("limit-mutex")
+        .asks(Target::NotWorse),
+    Row::new("sem-array-8", "arrays of 8 semaphores", Work::SemPair { len: 8, undo: false }).bounded("limit-mutex")
+        .asks(Target::NotWorse),
     Row::new("sem-sleepers", "taken and given past 1,000 sleepers", Work::SemSleepers(1000)).rounds(1)
         .asks(Target::Within(2.0, "sem-pair")),
     Row::new("sem-mutex-2", "mutex of 2 processes, 2 CPUs", Work::SemMutex(2)).and(SEM)
-        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+        .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-mutex-4", "mutex of 4 processes, 2 CPUs", Work::SemMutex(4)).and(SEM)
-        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+        .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-mutex-8", "mutex of 8 processes, 2 CPUs", Work::SemMutex(8)).and(SEM)
-        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+        .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-mutex-16", "mutex of 16 processes, 2 CPUs", Work::SemMutex(16)).and(SEM)
-        .watched(Watch::Nothing).asks(Target::AtLeast(5.0)),
+        .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
     Row::new("sem-pingpong-awake", "semaphore ping-pong sleeping, CPUs kept awake", Work::SemPingPong(TwoCpus)).and(SEM)
@@ -156,7 +167,7 @@ pub const ROWS: &[Row] = &[
     Row::new("sem-create-remove", "semget(IPC_PRIVATE)+IPC_RMID", Work::SemCreateRemove),
 
     Row::new("shm-attach", "shmat+shmdt", Work::ShmAttach).bounded("limit-map")
-        .asks(Target::AtLeast(1.0 / 3.0)),
+        .asks(Target::AtLeast(1.0 / 1.2)),
     Row::new("shm-fill", "fill 1 MiB of a segment", Work::ShmFill)
         .asks(Target::NotWorse),
     Row::new("shm-stat-100", "IPC_STAT, 100 attachers", Work::ShmStat(100))
@@ -164,7 +175,8 @@ pub const ROWS: &[Row] = &[
 
     Row::new("create-remove", "msgget(IPC_PRIVATE)+IPC_RMID", Work::CreateRemove)
         .asks(Target::AtMost(30_000.0)).shown_in(Shown::Both),
-    Row::new("open", "msgget of an existing key", Work::OpenExisting).bounded("limit-syscall"),
+    Row::new("open", "msgget of an existing key", Work::OpenExisting).bounded("limit-syscall")
+        .asks(Target::NotWorse),
     Row::new("create-32k", "create 32,000 queues", Work::CreateMany(32_000))
         .shot(1).asks(Target::Works),
     Row::new("remove-32k", "remove 32,000 queues", Work::RemoveMany(32_000))
