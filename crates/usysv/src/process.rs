@@ -20,17 +20,17 @@ static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 /// Copied by fork, so that a child's generation is never one of its ancestors'.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// The libc's word that tells whether there is one thread only; null before the first call, and
-/// where the libc has none.
-static SINGLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+/// The libc's word that tells whether there is one thread only; before the first call, and where the
+/// libc has none, one that does not.
+static SINGLE: AtomicPtr<u8> = AtomicPtr::new((&raw const MANY).cast_mut());
+static MANY: u8 = 0;
 
 /// Whether this process has no thread but this one. In doubt, it has.
 #[inline]
 pub(crate) fn is_single_threaded() -> bool {
-    let at = SINGLE.load(Relaxed);
-    // SAFETY: null, or glibc's `__libc_single_threaded`, a char that lives as long as the process
+    // SAFETY: `MANY`, or glibc's `__libc_single_threaded`, a char that lives as long as the process
     // and that only this thread changes while it is not 0.
-    !at.is_null() && unsafe { at.read_volatile() } != 0
+    unsafe { SINGLE.load(Relaxed).read_volatile() != 0 }
 }
 
 /// A process, so that another with its number is not taken for it.
@@ -120,7 +120,10 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
         let _ = PAGE.compare_exchange(core::ptr::null_mut(), page.cast(), Relaxed, Relaxed);
     }
     sys::find_cpu_word();
-    SINGLE.store(sys::symbol(c"__libc_single_threaded").cast(), Relaxed);
+    let single = sys::symbol(c"__libc_single_threaded");
+    if !single.is_null() {
+        SINGLE.store(single.cast(), Relaxed);
+    }
     let pid = sys::getpid();
     let fresh = u64::from(COUNT.fetch_add(1, Relaxed) + 1) << 32 | u64::from(pid);
     // SAFETY: PAGE was set above and its page is never unmapped.
