@@ -6,7 +6,7 @@ use super::Held;
 use super::layout::{self, Area, NIL, Word};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
-use core::sync::atomic::{AtomicU32, Ordering::*};
+use core::sync::atomic::Ordering::*;
 
 /// The heap of types.
 pub(super) const BY_TYPE: usize = 0;
@@ -19,36 +19,18 @@ impl<'a> Held<'a> {
         self.h.heaps[heap].load(Relaxed).checked_sub(1)
     }
 
-    fn entry(&self, heap: usize, place: u32) -> Result<&'a AtomicU32> {
+    fn heap(&self, which: usize) -> Result<Heap<'_>> {
         let level = self.h.heap_level.load(Relaxed) as usize;
-        if place >= layout::capacity(level.min(layout::MAX_EXTENTS - 1)) {
-            return Err(Errno::EIO);
-        }
-        let word: &Word = self
-            .map
-            .at(layout::array(level, Area::Heap(heap))? + place as usize * 4)?;
-        Ok(&word.0)
-    }
-
-    fn key(&self, heap: usize, slot: u32) -> Result<u64> {
-        let slot = self.slot(slot)?;
-        Ok(if heap == BY_TYPE {
-            slot.mtype.load(Relaxed)
-        } else {
-            slot.seq.load(Relaxed)
-        })
-    }
-
-    fn set_entry(&self, heap: usize, place: u32, slot: u32) -> Result<()> {
-        self.entry(heap, place)?.store(slot, Relaxed);
-        self.slot(slot)?.places[heap].store(place, Relaxed);
-        Ok(())
+        let start = layout::array(level, Area::Heap(which))?;
+        let words = self.map.array(start, layout::capacity(level) as usize)?;
+        let held = self;
+        Ok(Heap { held, which, words })
     }
 
     /// The first message of the lowest type. The queue is indexed.
     pub(super) fn lowest(&self) -> Result<u32> {
         match self.keep_heap(BY_TYPE) {
-            Ok(()) => Ok(self.entry(BY_TYPE, 0)?.load(Relaxed)),
+            Ok(()) => self.heap(BY_TYPE)?.entry(0),
             Err(Errno::ENOMEM) => self.least(BY_TYPE, NIL)?.ok_or(Errno::EIO),
             Err(e) => Err(e),
         }
@@ -61,10 +43,11 @@ impl<'a> Held<'a> {
             other => other?,
         }
         let entries = self.entries(BY_ORDER).unwrap_or(0);
+        let heap = self.heap(BY_ORDER)?;
         let mut best: Option<(u64, u32)> = None;
         for place in 1..entries.min(3) {
-            let slot = self.entry(BY_ORDER, place)?.load(Relaxed);
-            let key = self.key(BY_ORDER, slot)?;
+            let slot = heap.entry(place)?;
+            let key = heap.key(slot)?;
             if best.is_none_or(|(least, _)| key < least) {
                 best = Some((key, slot));
             }
@@ -75,9 +58,10 @@ impl<'a> Held<'a> {
     /// What a heap would tell, but for one slot, by looking at every type: there is no memory for it.
     #[cold]
     fn least(&self, heap: usize, but: u32) -> Result<Option<u32>> {
+        let heap = self.heap(heap)?;
         let mut best: Option<(u64, u32)> = None;
-        self.each_leader(|q, slot| {
-            let key = q.key(heap, slot)?;
+        self.each_leader(|_, slot| {
+            let key = heap.key(slot)?;
             if slot != but && best.is_none_or(|(least, _)| key < least) {
                 best = Some((key, slot));
             }
@@ -165,16 +149,19 @@ impl<'a> Held<'a> {
                 continue;
             };
             let place = self.slot(slot)?.places[heap].load(Relaxed);
-            if place >= entries || self.entry(heap, place)?.load(Relaxed) != slot {
+            let kept = self.heap(heap)?;
+            if place >= entries || kept.entry(place)? != slot {
                 return Err(Errno::EIO);
             }
             match next {
-                Some(next) => {
-                    self.set_entry(heap, place, next)?;
-                    self.sift_down(heap, place)?;
-                    self.sift_up(heap, place)?;
+                Some(next) => kept.settle(place, next, entries)?,
+                None => {
+                    let last = entries - 1;
+                    self.h.heaps[heap].store(last + 1, Relaxed);
+                    if place != last {
+                        kept.settle(place, kept.entry(last)?, last)?;
+                    }
                 }
-                None => self.heap_remove(heap, place, entries)?,
             }
         }
         Ok(())
@@ -183,65 +170,85 @@ impl<'a> Held<'a> {
     fn heap_push(&self, heap: usize, slot: u32) -> Result<()> {
         let place = self.entries(heap).unwrap_or(0);
         self.h.heaps[heap].store(place + 2, Relaxed);
-        self.set_entry(heap, place, slot)?;
-        self.sift_up(heap, place)
+        self.heap(heap)?.rise(place, slot)
+    }
+}
+
+/// One of the heaps.
+struct Heap<'a> {
+    held: &'a Held<'a>,
+    which: usize,
+    words: &'a [Word],
+}
+
+impl Heap<'_> {
+    #[inline]
+    fn entry(&self, place: u32) -> Result<u32> {
+        let word = self.words.get(place as usize).ok_or(Errno::EIO)?;
+        Ok(word.0.load(Relaxed))
     }
 
-    fn heap_remove(&self, heap: usize, place: u32, entries: u32) -> Result<()> {
-        let last = entries - 1;
-        let moved = self.entry(heap, last)?.load(Relaxed);
-        self.h.heaps[heap].store(last + 1, Relaxed);
-        if place != last {
-            self.set_entry(heap, place, moved)?;
-            self.sift_down(heap, place)?;
-            self.sift_up(heap, place)?;
-        }
+    #[inline]
+    fn key(&self, slot: u32) -> Result<u64> {
+        let slot = self.held.slot(slot)?;
+        Ok(match self.which {
+            BY_TYPE => slot.mtype.load(Relaxed),
+            _ => slot.seq.load(Relaxed),
+        })
+    }
+
+    #[inline]
+    fn put(&self, place: u32, slot: u32) -> Result<()> {
+        let word = self.words.get(place as usize).ok_or(Errno::EIO)?;
+        word.0.store(slot, Relaxed);
+        crashpoint!("msg.heap.half_moved");
+        self.held.slot(slot)?.places[self.which].store(place, Relaxed);
         Ok(())
     }
 
-    fn sift_up(&self, heap: usize, mut place: u32) -> Result<()> {
-        while place > 0 {
-            let parent = (place - 1) / 2;
-            if !self.swap_if_less(heap, place, parent)? {
+    /// Puts a slot where it belongs, from a free place on: below it, or above.
+    fn settle(&self, place: u32, slot: u32, entries: u32) -> Result<()> {
+        let (key, mut free) = (self.key(slot)?, place);
+        while let Some((child, child_key)) = self.lesser_child(free, entries)?
+            && child_key < key
+        {
+            self.put(free, self.entry(child)?)?;
+            free = child;
+        }
+        match free == place {
+            true => self.rise(place, slot),
+            false => self.put(free, slot),
+        }
+    }
+
+    #[inline]
+    fn lesser_child(&self, place: u32, entries: u32) -> Result<Option<(u32, u64)>> {
+        let left = place * 2 + 1;
+        if left >= entries {
+            return Ok(None);
+        }
+        let key = self.key(self.entry(left)?)?;
+        if left + 1 < entries {
+            let other = self.key(self.entry(left + 1)?)?;
+            if other < key {
+                return Ok(Some((left + 1, other)));
+            }
+        }
+        Ok(Some((left, key)))
+    }
+
+    /// Puts a slot where it belongs, at a free place or above.
+    fn rise(&self, place: u32, slot: u32) -> Result<()> {
+        let (key, mut free) = (self.key(slot)?, place);
+        while free > 0 {
+            let parent = (free - 1) / 2;
+            let above = self.entry(parent)?;
+            if self.key(above)? <= key {
                 break;
             }
-            place = parent;
+            self.put(free, above)?;
+            free = parent;
         }
-        Ok(())
-    }
-
-    fn sift_down(&self, heap: usize, mut place: u32) -> Result<()> {
-        let entries = self.entries(heap).unwrap_or(0);
-        loop {
-            let left = place * 2 + 1;
-            if left >= entries {
-                return Ok(());
-            }
-            let mut child = left;
-            if left + 1 < entries {
-                let slots = [self.entry(heap, left)?, self.entry(heap, left + 1)?];
-                let [a, b] = slots.map(|s| s.load(Relaxed));
-                if self.key(heap, b)? < self.key(heap, a)? {
-                    child = left + 1;
-                }
-            }
-            if !self.swap_if_less(heap, child, place)? {
-                return Ok(());
-            }
-            place = child;
-        }
-    }
-
-    /// Swaps two places if the first has the lesser key.
-    fn swap_if_less(&self, heap: usize, lower: u32, upper: u32) -> Result<bool> {
-        let a = self.entry(heap, lower)?.load(Relaxed);
-        let b = self.entry(heap, upper)?.load(Relaxed);
-        if self.key(heap, a)? >= self.key(heap, b)? {
-            return Ok(false);
-        }
-        self.set_entry(heap, lower, b)?;
-        crashpoint!("msg.heap.half_swapped");
-        self.set_entry(heap, upper, a)?;
-        Ok(true)
+        self.put(free, slot)
     }
 }
