@@ -135,7 +135,7 @@ impl Engine {
         let pin = self.pin(kind, id)?;
         let result = f(&pin);
         if result.is_err() && object::is_removed(&pin) {
-            pin.retire();
+            self.retire(kind, &pin);
         }
         result
     }
@@ -149,10 +149,19 @@ impl Engine {
         })
     }
 
+    /// An object is gone: what this process has mapped of it goes.
+    #[cold]
+    fn retire(&self, kind: Kind, pin: &Pin<'_>) {
+        pin.retire();
+        if kind == Kind::Shm {
+            self.pieces.again.forget(pin.id());
+        }
+    }
+
     /// The names of an object that was just marked as removed go away. Names that the caller may
     /// not unlink are others' to sweep.
     fn forget(&self, kind: Kind, pin: &Pin<'_>) {
-        pin.retire();
+        self.retire(kind, pin);
         if let Ok(identity) = object::identity(pin) {
             let _ = self.ns.unlink_removed(kind, &identity, pin.file());
         }
@@ -163,7 +172,7 @@ impl Engine {
         let excl = asked.flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL;
         let pin = match self.pin(asked.kind, id) {
             Ok(pin) if object::is_removed(&pin) => {
-                pin.retire();
+                self.retire(asked.kind, &pin);
                 return Err(Errno::EIDRM);
             }
             Ok(pin) if object::is_keyless(&pin) => return Err(Errno::EIDRM),

@@ -508,6 +508,17 @@ pub(crate) unsafe fn map_at(
     call!(SYS_mmap, addr, len, prot, libc::MAP_SHARED | how, fd.0, 0)
 }
 
+/// Maps the first page of a file.
+pub(crate) fn map_page(fd: &Fd, prot: i32) -> Result<usize> {
+    let (len, how) = (4096, libc::MAP_SHARED | libc::MAP_NORESERVE);
+    call!(SYS_mmap, own_place(len), len, prot, how, fd.0, 0)
+}
+
+/// Maps `len` bytes of the file that a shared mapping is of, from there on, wherever there is room.
+pub(crate) fn map_again(shared: usize, len: usize) -> Result<usize> {
+    call!(SYS_mremap, shared, 0, len, libc::MREMAP_MAYMOVE)
+}
+
 /// Maps nothing to a free range, so that nobody else maps something there.
 pub(crate) fn keep_free(addr: usize, len: usize) -> Result<usize> {
     let how =

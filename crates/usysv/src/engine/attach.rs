@@ -51,6 +51,15 @@ impl Place {
     }
 }
 
+/// A segment's bytes, mapped.
+struct Mapped {
+    start: usize,
+    len: usize,
+    file: [u64; 2],
+    /// For a piece's flags.
+    kind: u32,
+}
+
 fn prot_of(flags: i32) -> i32 {
     let mut prot = libc::PROT_READ;
     if flags & SHM_RDONLY == 0 {
@@ -148,36 +157,29 @@ impl Engine {
         if !Creds::current().may(&segment.owned(), asked) {
             return Err(Errno::EACCES);
         }
-        let data = segment.open_data(flags & SHM_RDONLY == 0)?;
-        if place.addr.checked_add(segment.size()).is_none() && flags & SHM_REMAP == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let len = data.len;
-        if kept_free != 0 && kept_free != len {
-            return Err(Errno::EIDRM);
-        }
-        // What `shmget` did not reserve, of huge pages, the kernel's `shmat` does not either.
-        let reserved = libc::MAP_NORESERVE;
-        // SAFETY: without SHM_REMAP nothing is replaced but what was kept free; with it the caller of `shmat` promised
-        // that nobody uses what is.
-        let start = unsafe { sys::map_at(place.addr, len, prot, place.how | reserved, &data.fd) };
-        let start = match start {
-            Err(Errno::EEXIST) => return Err(Errno::EINVAL),
-            other => other?,
+        let mapped = match place.how {
+            0 => self.map_again(segment, prot),
+            _ => None,
         };
-        if place.how != 0 && start != place.addr {
-            sys::unmap(start as *mut u8, len);
-            return Err(Errno::EINVAL);
-        }
+        let mapped = match mapped {
+            Some(mapped) => mapped,
+            None => self.map_by_name(segment, place, flags, kept_free)?,
+        };
+        let Mapped {
+            start,
+            len,
+            file,
+            kind,
+        } = mapped;
         crashpoint!("shm.attach.mapped");
         let mut part = Part {
             id: segment.id(),
             slot: NO_SLOT,
-            flags: prot as u32 | if data.is_huge { HUGE_PAGES } else { 0 },
+            flags: prot as u32 | kind,
             start,
             len,
             base: start,
-            file: data.file,
+            file,
         };
         match self.count_in(segment, &part, at) {
             Ok(slot) => part.slot = slot,
@@ -189,6 +191,57 @@ impl Engine {
         crashpoint!("shm.attach.counted");
         guard.keep(at, &part);
         Ok(part)
+    }
+
+    /// Maps a segment as it was mapped before, if it was.
+    fn map_again(&self, segment: &Locked<'_>, prot: i32) -> Option<Mapped> {
+        let len = shm::whole_pages(segment.size())?;
+        let (start, file) = self.pieces.again.attach(&segment.alike(prot), len)?;
+        Some(Mapped {
+            start,
+            len,
+            file,
+            kind: 0,
+        })
+    }
+
+    fn map_by_name(
+        &self,
+        segment: &Locked<'_>,
+        place: &Place,
+        flags: i32,
+        kept_free: usize,
+    ) -> Result<Mapped> {
+        let prot = prot_of(flags);
+        let data = segment.open_data(flags & SHM_RDONLY == 0)?;
+        if place.addr.checked_add(segment.size()).is_none() && flags & SHM_REMAP == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let len = data.len;
+        if kept_free != 0 && kept_free != len {
+            return Err(Errno::EIDRM);
+        }
+        // What `shmget` did not reserve, of huge pages, the kernel's `shmat` does not either.
+        let how = place.how | libc::MAP_NORESERVE;
+        // SAFETY: without SHM_REMAP nothing is replaced but what was kept free; with it the caller of `shmat` promised
+        // that nobody uses what is.
+        let start = match unsafe { sys::map_at(place.addr, len, prot, how, &data.fd) } {
+            Err(Errno::EEXIST) => return Err(Errno::EINVAL),
+            other => other?,
+        };
+        if place.how != 0 && start != place.addr {
+            sys::unmap(start as *mut u8, len);
+            return Err(Errno::EINVAL);
+        }
+        if place.how == 0 {
+            self.pieces.again.attached(&segment.alike(prot), &data);
+        }
+        Ok(Mapped {
+            start,
+            len,
+            file: data.file,
+            kind: if data.is_huge { HUGE_PAGES } else { 0 },
+        })
     }
 
     /// Adds a piece of this process to a segment's records.
@@ -241,6 +294,10 @@ impl Engine {
             guard.drop_piece(at);
             crashpoint!("shm.detach.dropped");
             segment.free(part.slot, sys::getpid())?;
+            if segment.is_dest() {
+                // Whoever has it last need not tell.
+                self.pieces.again.forget(part.id);
+            }
             if segment.is_over()? {
                 segment.destroy();
             }

@@ -213,6 +213,7 @@ impl SharedMemory for Engine {
                 }
                 segment.remove()
             })?;
+            self.pieces.again.forget(shmid);
             if !gone {
                 // A link that the caller may not unlink is found to be stale when it is next used.
                 crashpoint!("shm.remove.unlocked");

@@ -22,6 +22,7 @@
 //! Lock order: the process's table of pieces, then a segment; the name lock comes after either and
 //! never inside a segment's.
 
+pub(crate) mod again;
 mod ctl;
 mod huge;
 mod layout;
@@ -44,6 +45,7 @@ use crate::map::Map;
 use crate::namespace::Namespace;
 use crate::object::{Kind, index_of};
 use crate::sys::{self, Fd};
+use again::Alike;
 use core::sync::atomic::Ordering::*;
 use huge::Found;
 use layout::Header;
@@ -174,6 +176,15 @@ impl Locked<'_> {
 
     pub fn id(&self) -> i32 {
         self.id
+    }
+
+    /// Attachments like this one, for [`Again`](again::Again).
+    pub fn alike(&self, prot: i32) -> Alike {
+        Alike {
+            id: self.id,
+            segment: self.pin.file(),
+            prot,
+        }
     }
 
     pub fn size(&self) -> usize {

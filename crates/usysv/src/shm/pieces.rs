@@ -19,6 +19,7 @@ use crate::object::index_of;
 use crate::path::{Digits, Path};
 use crate::process;
 use crate::shm::PAGE;
+use crate::shm::again::Again;
 use crate::sys::{self, Fd};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -69,6 +70,8 @@ pub(crate) struct Pieces {
     low: AtomicUsize,
     high: AtomicUsize,
     chunks: [AtomicPtr<Chunk>; CHUNKS],
+    /// Of what was attached again and again.
+    pub again: Again,
 }
 
 /// A piece's values.
@@ -119,6 +122,7 @@ impl Pieces {
             low: AtomicUsize::new(usize::MAX),
             high: AtomicUsize::new(0),
             chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
+            again: Again::new(),
         }
     }
 
