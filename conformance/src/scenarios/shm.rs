@@ -3,6 +3,7 @@
 use super::Scenario;
 
 mod access;
+mod again;
 mod attach;
 mod ctl_set;
 mod ctl_stat;
@@ -26,6 +27,7 @@ pub(super) const ALL: &[&[Scenario]] = &[
     get::ALL,
     ids::ALL,
     attach::ALL,
+    again::ALL,
     detach::ALL,
     access::ALL,
     pieces::ALL,

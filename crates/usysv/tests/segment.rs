@@ -1,7 +1,7 @@
 //! `Segment`, `Attached` and `PosixShm`, on both back ends where both have them.
 
 use std::sync::atomic::Ordering::SeqCst;
-use usysv::{Backend, Engine, Errno, Key, Namespace, PosixShm, Segment};
+use usysv::{Backend, Engine, Errno, Key, Namespace, PosixShm, Segment, SharedMemory};
 
 fn engine() -> Engine {
     Engine::new(Namespace::create_private(None).expect("a namespace")).expect("an engine")
@@ -107,4 +107,68 @@ fn posix_memory_is_a_name_in_the_namespace() {
     assert!(memory.descriptor() >= 0);
     drop(memory);
     ns.destroy().expect("destroy");
+}
+
+/// How often this process has the bytes of the namespace's segments mapped.
+fn mapped(engine: &Engine) -> usize {
+    let path = engine.namespace().path().to_str().expect("a path");
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+    let of_bytes = |line: &&str| line.contains(path) && line.contains(".data");
+    maps.lines().filter(of_bytes).count()
+}
+
+/// Calls the engine in another process.
+fn in_a_child(f: impl FnOnce() -> Result<(), Errno>) {
+    // SAFETY: the child calls nothing but the engine, which may be called after fork.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let failed = f().is_err();
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(i32::from(failed)) };
+    }
+    let mut status = -1;
+    // SAFETY: room for a status.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((ended, status), (child, 0), "the child's call");
+}
+
+#[test]
+fn what_is_attached_again_stays_mapped_until_it_is_removed() {
+    let engine = engine();
+    let often = |segment: &Segment<'_>| {
+        for _ in 0..3 {
+            drop(segment.attach().expect("attach"));
+        }
+    };
+    let create = |size| Segment::create(&engine, Key(0), size, 0o600).expect("create");
+
+    let segment = create(1 << 20);
+    drop(segment.attach().expect("attach"));
+    assert_eq!(mapped(&engine), 0, "attached once");
+    often(&segment);
+    assert_eq!(mapped(&engine), 1, "attached again");
+    segment.remove().expect("remove");
+    assert_eq!(mapped(&engine), 0, "removed");
+
+    let segment = create(4096);
+    often(&segment);
+    let next = create(4096);
+    often(&next);
+    assert_eq!(mapped(&engine), 1, "one at a time");
+    in_a_child(|| engine.shm_remove(next.shmid()));
+    assert_eq!(next.stat().err(), Some(Errno::EINVAL));
+    assert_eq!(mapped(&engine), 0, "removed by another");
+
+    let held = segment.attach().expect("attach");
+    often(&segment);
+    in_a_child(|| engine.shm_remove(segment.shmid()));
+    assert_eq!(mapped(&engine), 2, "removed by another while it is held");
+    drop(held);
+    assert_eq!(mapped(&engine), 0, "removed and let go");
+
+    let large = create((1 << 20) + 1);
+    often(&large);
+    assert_eq!(mapped(&engine), 0, "too large to be kept");
+    large.remove().expect("remove");
+    engine.namespace().destroy().expect("destroy");
 }

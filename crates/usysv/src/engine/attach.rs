@@ -233,7 +233,7 @@ impl Engine {
             sys::unmap(start as *mut u8, len);
             return Err(Errno::EINVAL);
         }
-        if place.how == 0 {
+        if place.how == 0 && !segment.is_dest() {
             self.pieces.again.attached(&segment.alike(prot), &data);
         }
         Ok(Mapped {
