@@ -2,6 +2,7 @@
 
 use super::Scenario;
 
+mod again;
 mod blocking;
 mod capabilities;
 mod commands;
@@ -29,6 +30,7 @@ mod threads;
 /// All of them.
 pub(super) const ALL: &[&[Scenario]] = &[
     get::ALL,
+    again::ALL,
     ids::ALL,
     send::ALL,
     select::ALL,

@@ -16,6 +16,7 @@ use crate::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use crate::creds::{Creds, Owned};
 use crate::errno::{Errno, Result};
 use crate::handle::{Pin, Table};
+use crate::keys::Keys;
 use crate::map::Map;
 use crate::namespace::{Fault, Namespace};
 use crate::object::{self, Identity, Kind, index_of};
@@ -30,6 +31,7 @@ use crate::sys::Fd;
 pub struct Engine {
     ns: Namespace,
     tables: [Table; Kind::ALL.len()],
+    keys: [Keys; Kind::ALL.len()],
     /// This process's attachments.
     pieces: crate::shm::pieces::Pieces,
 }
@@ -55,6 +57,7 @@ impl Engine {
         Ok(Engine {
             ns,
             tables: [const { Table::new() }; Kind::ALL.len()],
+            keys: [const { Keys::new() }; Kind::ALL.len()],
             pieces: crate::shm::pieces::Pieces::new(),
         })
     }
@@ -205,7 +208,10 @@ impl Engine {
 
     fn get_once(&self, asked: &Asked<'_>) -> Result<i32> {
         if asked.key != IPC_PRIVATE {
-            let found = self.ns.find(asked.kind, asked.key)?;
+            let found = match self.known(asked.kind, asked.key) {
+                None => self.ask(asked.kind, asked.key)?,
+                known => known,
+            };
             if let Some(id) = found {
                 match self.existing(id, asked) {
                     Err(Errno::EIDRM) => {}
@@ -227,11 +233,31 @@ impl Engine {
         match made {
             Got::Existing(id) => self.existing(id, asked),
             Got::New(new) => {
+                if asked.key != IPC_PRIVATE {
+                    self.keys[asked.kind as usize].keep(asked.key, new.id);
+                }
                 let kept = self.table(asked.kind).insert(new.id, new.file, new.map)?;
                 // It does; what never changes of it is seen before anybody else could write there.
                 (asked.fits)(&kept).map(|()| new.id)
             }
         }
+    }
+
+    /// The id of a mapped object that lives and has this key, and had it a moment ago.
+    fn known(&self, kind: Kind, key: i32) -> Option<i32> {
+        let id = self.keys[kind as usize].get(key)?;
+        let pin = self.table(kind).pin(id)?;
+        object::has_key(&pin, key).then_some(id)
+    }
+
+    /// The id that has this key, by the directory.
+    #[cold]
+    fn ask(&self, kind: Kind, key: i32) -> Result<Option<i32>> {
+        let found = self.ns.find(kind, key)?;
+        if let Some(id) = found {
+            self.keys[kind as usize].keep(key, id);
+        }
+        Ok(found)
     }
 
     /// How many objects there are, and the highest index.

@@ -22,6 +22,7 @@ mod files;
 mod handle;
 mod kernel;
 mod key;
+mod keys;
 mod lines;
 mod liveness;
 mod lock;

@@ -207,6 +207,15 @@ pub(crate) fn is_keyless(pin: &Pin<'_>) -> bool {
     header(pin).is_ok_and(|object| object.mode.load(Relaxed) & KEYLESS != 0)
 }
 
+/// Whether a mapped object lives and can be found by this key, without its lock.
+pub(crate) fn has_key(pin: &Pin<'_>, key: i32) -> bool {
+    header(pin).is_ok_and(|object| {
+        object.state.load(Relaxed) == LIVE
+            && object.key() == key
+            && object.mode.load(Relaxed) & KEYLESS == 0
+    })
+}
+
 /// Owner and mode of a mapped object, without its lock.
 pub(crate) fn owned(pin: &Pin<'_>) -> Result<Owned> {
     header(pin).map(Object::owned)

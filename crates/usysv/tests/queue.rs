@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
-use usysv::{Engine, Key, Namespace, Queue, Select};
+use usysv::{Engine, Errno, Key, Messages, Namespace, Queue, Select};
 
 /// When a hole was last made in the queue's file.
 fn changed(engine: &Engine) -> (i64, i64) {
@@ -63,5 +63,26 @@ fn a_queue_with_many_sleepers_is_not_trimmed_at_every_receive() {
         queue.remove().expect("remove");
         assert_eq!(before, after, "its memory was given back again");
     });
+    engine.namespace().destroy().expect("destroy");
+}
+
+/// A key that is asked for again and again is not looked up each time; names that somebody takes
+/// away by hand mark nothing that could be seen without a look.
+#[test]
+fn a_key_whose_name_was_taken_away_by_hand_is_gone_soon() {
+    let engine = Engine::new(Namespace::create_private(None).expect("a namespace"));
+    let engine = engine.expect("an engine");
+    let queue = engine.msgget(77, libc::IPC_CREAT | 0o600).expect("create");
+    for _ in 0..100 {
+        assert_eq!(engine.msgget(77, 0), Ok(queue));
+    }
+    let directory = engine.namespace().path().to_str().expect("a path");
+    std::fs::remove_file(format!("{directory}/key/msg.0000004d")).expect("its name");
+    std::fs::remove_file(format!("{directory}/msg/{queue}")).expect("its file");
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(engine.msgget(77, 0), Err(Errno::ENOENT));
+    let next = engine.msgget(77, libc::IPC_CREAT | 0o600).expect("create");
+    assert_ne!(next, queue);
+    assert_eq!(engine.msgget(77, 0), Ok(next));
     engine.namespace().destroy().expect("destroy");
 }

@@ -37,6 +37,7 @@ pub(super) const ALL: &[Scenario] = table![
     umask_does_not_apply_to_sets,
     unknown_bits_in_semget_are_ignored,
     set_key_is_free_again_after_removal,
+    set_key_that_another_made_anew_is_the_new_set,
     set_outlives_its_maker,
     racing_exclusive_set_makers_have_one_winner,
     racing_set_makers_get_one_set,
@@ -330,4 +331,21 @@ fn set_belongs_to_the_effective_ids(t: &Stage) {
         (stat.uid, stat.gid, stat.cuid, stat.cgid),
         (ANN, BOB, ANN, BOB)
     );
+}
+
+fn set_key_that_another_made_anew_is_the_new_set(t: &Stage) {
+    let set = t.semget(KEY, 2, IPC_CREAT | 0o600).must();
+    for nsems in [2, 1, 0] {
+        assert_eq!(t.semget(KEY, nsems, 0o600).must(), set);
+        t.semget(KEY, 3, 0o600).fails(EINVAL);
+    }
+    let child = t.spawn("child", |t| {
+        t.semrm(set).must();
+        let anew = t.semget(KEY, 3, IPC_CREAT | 0o600).must();
+        t.setval(anew, 2, 7).must();
+    });
+    t.join(child);
+    let anew = t.semget(KEY, 3, 0o600).must();
+    assert_ne!(anew, set);
+    t.holds(anew, &[0, 0, 7]);
 }

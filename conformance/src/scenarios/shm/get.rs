@@ -9,6 +9,8 @@ use libc::{EEXIST, EINVAL, ENOENT, ENOMEM, IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 pub(super) const ALL: &[Scenario] = table![
     segment_of_an_unknown_key_is_enoent,
     segment_is_created_and_found_by_key,
+    segment_found_again_by_another_size,
+    segment_of_a_removed_ones_key_is_another,
     segment_created_exclusively_must_be_new,
     segment_exclusive_without_create_is_found,
     private_segments_are_new_each_time,
@@ -51,6 +53,28 @@ fn segment_is_created_and_found_by_key(t: &Stage) {
     assert_eq!(t.shmget(0x51, PAGE, 0o600).must(), made);
     assert_eq!(t.shmget(0x51, PAGE, IPC_CREAT | 0o600).must(), made);
     assert_ne!(t.shmget(0x52, PAGE, IPC_CREAT | 0o600).must(), made);
+}
+
+fn segment_found_again_by_another_size(t: &Stage) {
+    let made = t.shmget(0x51, PAGE, IPC_CREAT | 0o600).must();
+    for size in [PAGE, 1, 0, PAGE] {
+        assert_eq!(t.shmget(0x51, size, 0o600).must(), made);
+        t.shmget(0x51, PAGE + 1, 0o600).fails(EINVAL);
+    }
+}
+
+fn segment_of_a_removed_ones_key_is_another(t: &Stage) {
+    let held = t.shmget(0x51, PAGE, IPC_CREAT | 0o600).must();
+    assert_eq!(t.shmget(0x51, PAGE, 0o600).must(), held);
+    let at = t.attach(held);
+    let child = t.spawn("child", |t| t.shm_remove(held).must());
+    t.join(child);
+    t.shmget(0x51, PAGE, 0o600).fails(ENOENT);
+    let next = t.shmget(0x51, PAGE, IPC_CREAT | 0o600).must();
+    assert_ne!(next, held);
+    assert_eq!(t.shmget(0x51, PAGE, 0o600).must(), next);
+    t.detach(at);
+    assert_eq!(t.shmget(0x51, PAGE, 0o600).must(), next);
 }
 
 fn segment_created_exclusively_must_be_new(t: &Stage) {

@@ -92,13 +92,13 @@ impl Engine {
 
 impl Messages for Engine {
     fn msgget(&self, key: i32, msgflg: i32) -> Result<i32> {
-        let limits = self.ns.limits();
         self.get(&Asked {
             kind: Kind::Msg,
             key,
             flags: msgflg,
             fits: &|_| Ok(()),
             make: &|owned| {
+                let limits = self.ns.limits();
                 self.ns.find_or_create(&Plan {
                     kind: Kind::Msg,
                     key,

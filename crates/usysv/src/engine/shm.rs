@@ -125,7 +125,6 @@ impl Engine {
 impl SharedMemory for Engine {
     fn shmget(&self, key: i32, size: usize, shmflg: i32) -> Result<i32> {
         self.know_own()?;
-        let limits = self.ns.limits();
         self.get(&Asked {
             kind: Kind::Shm,
             key,
@@ -137,6 +136,7 @@ impl SharedMemory for Engine {
                 })
             },
             make: &|owned| {
+                let limits = self.ns.limits();
                 self.sweep_segments();
                 let huge = self.check_new(size, shmflg, &limits)?;
                 let reserve = shmflg & SHM_NORESERVE == 0;
