@@ -344,6 +344,11 @@ impl Namespace {
         Ok(())
     }
 
+    /// The directory of the objects of a kind, open.
+    fn directory(&self, kind: Kind) -> Result<Fd> {
+        files::open_directory(&self.file(&[kind.name()])?)
+    }
+
     pub(crate) fn index_path(&self, kind: Kind, index: u32) -> Result<Path> {
         self.file(&[kind.name(), Digits::decimal(u64::from(index)).as_bytes()])
     }
@@ -399,27 +404,35 @@ impl Names<'_> {
                 places.room(plan).ok_or(Errno::ENOSPC)?
             }
         };
-        let part = self.part_path(plan)?;
+        let directory = self.ns.directory(plan.kind)?;
+        let part = part_name(plan)?;
         let new = || {
             let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-            files::open(&part, how, 0o600)
+            sys::open_in(&directory, part.as_c(), how, 0o600)
         };
         let fd = match new() {
             Err(Errno::EEXIST) => {
-                files::unlink(&part)?;
+                sys::unlink(&directory, part.as_c(), 0)?;
                 new()?
             }
             other => other?,
         };
         crashpoint!("create.opened");
-        let made = self.fill(plan, &part, fd, in_use);
+        let made = self.fill(plan, &directory, &part, fd, in_use);
         if made.is_err() {
-            let _ = files::unlink(&part);
+            let _ = sys::unlink(&directory, part.as_c(), 0);
         }
         made
     }
 
-    fn fill(&self, plan: &Plan<'_>, part: &Path, fd: Fd, in_use: u32) -> Result<Created> {
+    fn fill(
+        &self,
+        plan: &Plan<'_>,
+        directory: &Fd,
+        part: &Path,
+        fd: Fd,
+        in_use: u32,
+    ) -> Result<Created> {
         let places = self.places(plan.kind);
         sys::ftruncate(&fd, plan.len as u64).map_err(|_| Errno::ENOSPC)?;
         let st = sys::fstat(&fd)?;
@@ -441,9 +454,10 @@ impl Names<'_> {
                 object.form(plan, id, sys::time());
                 self.intend(CREATING, plan.kind, index, plan.key);
                 crashpoint!("create.intended");
-                let path = self.ns.index_path(plan.kind, index)?;
+                let name = index_name(index)?;
                 let made = self.make_beside(plan, index);
-                let named = made.and_then(|()| files::rename_new(part, &path));
+                let named =
+                    made.and_then(|()| sys::rename_new(directory, part.as_c(), name.as_c()));
                 match named {
                     Ok(()) => {}
                     Err(e) => {
@@ -464,7 +478,7 @@ impl Names<'_> {
                     if let Err(e) =
                         files::symlink(&Path::of(&[Digits::decimal(id as u64).as_bytes()])?, &key)
                     {
-                        let _ = files::unlink(&path);
+                        let _ = sys::unlink(directory, name.as_c(), 0);
                         self.unlink_beside(plan.kind, index);
                         return Err(e);
                     }
@@ -549,13 +563,6 @@ impl Names<'_> {
         }
     }
 
-    /// A file of the caller's own: leftovers of a killed creator of the same user are its to remove.
-    fn part_path(&self, plan: &Plan<'_>) -> Result<Path> {
-        let mut path = self.ns.file(&[plan.kind.name(), b".part."])?;
-        path.push(Digits::decimal(u64::from(plan.owned.cuid)).as_bytes())?;
-        Ok(path)
-    }
-
     /// Unlinks the names of a removed object, as far as they are still its names.
     fn unlink(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
         let index = index_of(object.id);
@@ -567,21 +574,26 @@ impl Names<'_> {
     }
 
     fn unlink_names(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
-        // A caller that has the file mapped knows its inode, which nobody else can have then.
-        let is_it = |path: &Path| match file {
-            Some(file) => sys::lstat(path.as_c()).is_ok_and(|st| [st.st_dev, st.st_ino] == file),
-            None => open_object(kind, path).is_ok_and(|(it, _)| it.removed && it.id == object.id),
-        };
         if object.key != IPC_PRIVATE && self.ns.find(kind, object.key)? == Some(object.id) {
             files::unlink(&self.ns.key_path(kind, object.key)?)?;
         }
         crashpoint!("remove.unkeyed");
         let index = index_of(object.id);
-        let path = self.ns.index_path(kind, index)?;
-        if is_it(&path) {
+        let Ok(directory) = self.ns.directory(kind) else {
+            return Ok(());
+        };
+        let name = index_name(index)?;
+        // A caller that has the file mapped knows its inode, which nobody else can have then.
+        let is_it = match file {
+            Some(file) => sys::lstat_in(&directory, name.as_c())
+                .is_ok_and(|st| [st.st_dev, st.st_ino] == file),
+            None => open_object(kind, &self.ns.index_path(kind, index)?)
+                .is_ok_and(|(it, _)| it.removed && it.id == object.id),
+        };
+        if is_it {
             self.unlink_beside(kind, index);
             crashpoint!("remove.alone");
-            files::unlink(&path)?;
+            sys::unlink(&directory, name.as_c(), 0)?;
             crashpoint!("remove.unlinked");
             self.ns.set_lingering(kind, index, false);
             crashpoint!("remove.remembered");
@@ -681,6 +693,17 @@ impl Names<'_> {
             crashpoint!("create.undo.gone");
         }
     }
+}
+
+/// An object's name in its directory.
+fn index_name(index: u32) -> Result<Path> {
+    Path::of(&[Digits::decimal(u64::from(index)).as_bytes()])
+}
+
+/// A file of the caller's own: leftovers of a killed creator of the same user are its to remove.
+fn part_name(plan: &Plan<'_>) -> Result<Path> {
+    let creator = Digits::decimal(u64::from(plan.owned.cuid));
+    Path::of(&[b".part.", creator.as_bytes()])
 }
 
 /// Opens an object's file, after a look at what it is.
