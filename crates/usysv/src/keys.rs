@@ -26,11 +26,13 @@ struct Place {
 
 impl Keys {
     pub const fn new() -> Keys {
-        const NOTHING: Place = Place {
-            known: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
-        };
-        Keys([NOTHING; PLACES])
+        let places = [const {
+            Place {
+                known: AtomicU64::new(0),
+                asked: AtomicU64::new(0),
+            }
+        }; PLACES];
+        Keys(places)
     }
 
     fn place(&self, key: i32) -> &Place {

@@ -159,11 +159,19 @@ impl Huge {
 
     /// Takes the file away that a link names, and then the link.
     pub fn remove(link: &Path) -> Result<()> {
-        if let Ok(found) = Huge::of(link).and_then(|huge| huge.find(link)) {
-            files::unlink(&found.path)?;
-            crashpoint!("remove.huge");
-        }
-        files::unlink(link)
+        files::within(link, |directory, name| {
+            let mut text = [0; 64];
+            let huge = sys::readlink_in(directory, name, &mut text)
+                .ok()
+                .and_then(|len| Huge::parse(text.get(..len)?));
+            if let Some(huge) = huge
+                && let Ok(found) = huge.find(link)
+            {
+                files::unlink(&found.path)?;
+                crashpoint!("remove.huge");
+            }
+            sys::unlink(directory, name, 0)
+        })
     }
 
     /// Calls `visit` with the file's path on each hugetlbfs with pages of this size.
