@@ -146,6 +146,22 @@ pub mod sys {
         Ok(())
     }
 
+    pub fn readlink_in(_directory: &Fd, _name: &CStr, _text: &mut [u8]) -> Result<usize> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn unlink(_directory: &Fd, _name: &CStr, _how: i32) -> Result<()> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn map_page(_fd: &Fd, _prot: i32) -> Result<usize> {
+        Err(Errno::ENOMEM)
+    }
+
+    pub fn map_again(_shared: usize, _len: usize) -> Result<usize> {
+        Err(Errno::ENOMEM)
+    }
+
     pub fn open_in(_directory: &Fd, _name: &CStr, _flags: i32, _mode: u32) -> Result<Fd> {
         Err(Errno::ENOENT)
     }
@@ -324,6 +340,7 @@ pub mod files {
     use crate::errno::{Errno, Result};
     use crate::path::Path;
     use crate::sys::Fd;
+    use core::ffi::CStr;
 
     pub fn open(_path: &Path, _flags: i32, _mode: u32) -> Result<Fd> {
         Err(Errno::ENOENT)
@@ -358,6 +375,10 @@ pub mod files {
     }
 
     pub fn unlink(_path: &Path) -> Result<()> {
+        Err(Errno::ENOENT)
+    }
+
+    pub fn within<T>(_path: &Path, _f: impl FnOnce(&Fd, &CStr) -> Result<T>) -> Result<T> {
         Err(Errno::ENOENT)
     }
 }
