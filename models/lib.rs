@@ -19,6 +19,8 @@ use around::{
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));
 include!("mutants.rs");
 
+#[path = "again.rs"]
+mod again_model;
 #[path = "lock.rs"]
 mod lock_model;
 #[path = "pins.rs"]

@@ -268,4 +268,16 @@ const MUTANTS: &[Mutant] = &[
         place: "[record.state.store(HELD, Release);]",
         wrong: "",
     },
+    Mutant {
+        name: "two have the page in hand",
+        file: "shm/again.rs",
+        place: "let taken = [base != IN_HAND]",
+        wrong: "true",
+    },
+    Mutant {
+        name: "drops what it did not mean",
+        file: "shm/again.rs",
+        place: "self.take_if(|| [self.id.load(Relaxed) == id])",
+        wrong: "true",
+    },
 ];

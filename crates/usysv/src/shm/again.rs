@@ -95,7 +95,8 @@ impl Again {
                 .base
                 .compare_exchange(base, IN_HAND, Acquire, Relaxed)
                 .is_ok();
-        taken.then_some(InHand { again: self, base })
+        // Not made before it is taken: it would be put back.
+        taken.then(|| InHand { again: self, base })
     }
 
     /// [`Again::take`] if it is this one's, by a look before and one after.
