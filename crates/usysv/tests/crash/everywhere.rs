@@ -6,9 +6,10 @@
 //! one's object: it is killed as well. Each victim's kill is repeated while somebody else works on
 //! the same object.
 //!
-//! What is right is the scenario's to say. Checked here, where nothing but the victim decides its way:
-//! that a kill at a later point leaves no less done than one at an earlier point, and that what is left
-//! does not depend on further deaths. And always that every point in the source was somebody's death.
+//! What is right is the scenario's to say. Checked here: that a kill further on the same way leaves no
+//! less done, and that what is left does not depend on further deaths. (The way that a victim took, not
+//! the one that was traced before: who waits goes another one each time.) And that every point in the
+//! source was somebody's death.
 //!
 //! `USYSV_CRASH_KILLS` makes it whole. Without it, those who come next are killed at a share of
 //! their places only, but at each point once in each scenario.
@@ -20,7 +21,7 @@ mod sets;
 
 use crate::rig::*;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, OnceLock};
 use usysv::Engine;
 
@@ -66,37 +67,61 @@ struct Left {
     steps: AtomicUsize,
     /// The company is to end.
     stop: AtomicBool,
-    /// The points that a traced process came to, in order.
+    /// The victim's way, and that of who comes next.
+    victim: Way,
+    next: Way,
+}
+
+/// The points that a process came to, in order.
+struct Way {
     passed: AtomicUsize,
     points: [(AtomicPtr<u8>, AtomicUsize); 1 << 16],
 }
 
-static TRACE: OnceLock<&'static Left> = OnceLock::new();
+static WAY: OnceLock<&'static Way> = OnceLock::new();
+/// Where this process dies, and how often it still comes there before.
+static END: OnceLock<(&'static str, AtomicU32)> = OnceLock::new();
 
-/// From now on this process writes down the points that it passes.
-fn trace(into: &Left) {
+/// From now on this process writes down the points that it comes to, and dies at the one named.
+fn watch(way: &Way, end: Option<Place>) {
     // SAFETY: the parent keeps the mapping until this process has ended; ours stays.
-    let into = unsafe { &*std::ptr::from_ref(into) };
-    assert!(TRACE.set(into).is_ok(), "a process is traced once");
+    let way = unsafe { &*std::ptr::from_ref(way) };
+    assert!(WAY.set(way).is_ok(), "a process is watched once");
+    if let Some((point, nth)) = end {
+        END.set((point, AtomicU32::new(nth))).expect("once");
+    }
     usysv::watch_crashpoints(|name| {
-        let trace = TRACE.get().expect("it is traced");
-        let (at, len) = &trace.points[trace.passed.fetch_add(1, SeqCst)];
+        let way = WAY.get().expect("it is watched");
+        let (at, len) = &way.points[way.passed.fetch_add(1, SeqCst)];
         len.store(name.len(), SeqCst);
         at.store(name.as_ptr().cast_mut(), SeqCst);
+        let end = END.get().filter(|(point, _)| *point == name);
+        if end.is_some_and(|(_, countdown)| countdown.fetch_sub(1, SeqCst) == 1) {
+            kill_self();
+        }
     });
 }
 
 /// Where to die: a point, and the how-manieth time that one comes there.
 type Place = (&'static str, u32);
 
-impl Left {
+impl Way {
+    fn points(&self) -> Vec<&'static str> {
+        let passed = &self.points[..self.passed.load(SeqCst)];
+        // A thread that was killed with another one may not have come to write its point down.
+        let written = passed.iter().filter(|(at, _)| !at.load(SeqCst).is_null());
+        let name = |(at, len): &(AtomicPtr<u8>, AtomicUsize)| {
+            // SAFETY: the parts of a static string of this very program, which the child shares.
+            let name = unsafe { std::slice::from_raw_parts(at.load(SeqCst), len.load(SeqCst)) };
+            std::str::from_utf8(name).expect("a name")
+        };
+        written.map(name).collect()
+    }
+
     /// The first passes of each point, in order.
     fn places(&self) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::new();
-        for (at, len) in &self.points[..self.passed.load(SeqCst)] {
-            // SAFETY: the parts of a static string of this very program, which the child shares.
-            let name = unsafe { std::slice::from_raw_parts(at.load(SeqCst), len.load(SeqCst)) };
-            let name = std::str::from_utf8(name).expect("a name");
+        for name in self.points() {
             let passes = places.iter().filter(|(point, _)| *point == name).count() as u32;
             if passes < PASSES {
                 places.push((name, passes + 1));
@@ -110,31 +135,30 @@ impl Left {
 #[derive(Clone, Copy)]
 enum Fate {
     Dies(Place),
-    Traced,
     Lives,
 }
 
 impl Fate {
-    fn of(self, left: &Left, f: impl FnOnce()) -> Child {
+    fn of(self, way: &Way, f: impl FnOnce()) -> Child {
+        let end = self.end();
         Child::fork(|| {
-            match self {
-                Fate::Dies((point, nth)) => arm(point, nth),
-                Fate::Traced => trace(left),
-                Fate::Lives => {}
-            }
+            watch(way, end);
             f();
         })
+    }
+
+    fn end(self) -> Option<Place> {
+        match self {
+            Fate::Dies(place) => Some(place),
+            Fate::Lives => None,
+        }
     }
 }
 
 impl Scenario {
     fn run(&self, victim: Fate, next: Fate, in_company: bool) -> Shared<Left> {
-        let die = |fate| match fate {
-            Fate::Dies(place) => Some(place),
-            _ => None,
-        };
         let company = if in_company { ", in company" } else { "" };
-        let (one, two) = (die(victim), die(next));
+        let (one, two) = (victim.end(), next.end());
         let what = format!("{}: {one:?}, then {two:?}{company}", self.name);
         // SAFETY: atomics, for which zeroes are good.
         let left: Shared<Left> = unsafe { Shared::new() };
@@ -154,13 +178,13 @@ impl Scenario {
                 }
             })
         });
-        let killed = victim.of(left, || (self.act)(engine, id));
+        let killed = victim.of(&left.victim, || (self.act)(engine, id));
         if let Some(meanwhile) = self.meanwhile {
             killed.until_state("SZ");
             others.extend(meanwhile(engine, id));
         }
         left.victim_died.store(ended(killed, what), SeqCst);
-        let next = next.of(left, || (self.next)(engine, id));
+        let next = next.of(&left.next, || (self.next)(engine, id));
         left.next_died.store(ended(next, what), SeqCst);
         left.stop.store(true, SeqCst);
         if let Some(company) = company {
@@ -186,11 +210,10 @@ impl Scenario {
 
     /// The places on the victim's way, or, when it has died, on the way of who comes next.
     fn places(&self, victim: Option<Place>) -> Vec<Place> {
-        let left = match victim {
-            None => self.run(Fate::Traced, Fate::Lives, false),
-            Some(place) => self.run(Fate::Dies(place), Fate::Traced, false),
-        };
-        left.places()
+        match victim {
+            None => self.run(Fate::Lives, Fate::Lives, false).victim.places(),
+            Some(place) => self.run(Fate::Dies(place), Fate::Lives, false).next.places(),
+        }
     }
 }
 
@@ -202,6 +225,25 @@ fn ended(child: Child, what: &str) -> bool {
             assert_eq!(end, End::Exit(0), "{what}");
             false
         }
+    }
+}
+
+/// How much each victim of a scenario did before it died.
+#[derive(Default)]
+struct Done(Vec<(Vec<&'static str>, usize)>);
+
+impl Done {
+    /// Who came further on the same way did no less; who came as far did as much.
+    fn add(&mut self, way: Vec<&'static str>, steps: usize, what: &str) {
+        for (other, done) in &self.0 {
+            let right = (!way.starts_with(other) || steps >= *done)
+                && (!other.starts_with(&way) || steps <= *done);
+            assert!(
+                right,
+                "{what}: {steps} steps are done after {way:?}, but {done} after {other:?}"
+            );
+        }
+        self.0.push((way, steps));
     }
 }
 
@@ -235,18 +277,11 @@ impl Kills {
     }
 
     fn add(&mut self, scenario: &Scenario) {
-        let mut done = 0;
+        let mut done = Done::default();
         for (number, victim) in scenario.places(None).into_iter().enumerate() {
-            let what = format!("{}: {victim:?}", scenario.name);
-            let steps = self.kill(scenario, victim, None, false);
-            if let Some(steps) = steps {
-                // Where others decide the way, a point's second pass may come sooner this time.
-                let no_less = steps >= done || !scenario.exact;
-                assert!(no_less, "{what}: {steps} steps are done, and {done} before");
-                done = steps;
-            }
+            self.kill(scenario, victim, None, false, &mut done);
             if scenario.company.is_some() {
-                self.kill(scenario, victim, None, true);
+                self.kill(scenario, victim, None, true, &mut done);
             }
             let all = whole() && !scenario.slow;
             if !all && number % VICTIMS != 0 {
@@ -255,42 +290,37 @@ impl Kills {
             for (at, next) in scenario.places(Some(victim)).into_iter().enumerate() {
                 let turn = at % SHARE == number / VICTIMS % SHARE;
                 if all && next.1 == 1 || turn || !self.points.contains(next.0) {
-                    let again = self.kill(scenario, victim, Some(next), false);
-                    let same = again.is_none() || steps.is_none() || steps == again;
-                    assert!(
-                        same || !scenario.exact,
-                        "{what}, then {next:?}: another outcome"
-                    );
+                    self.kill(scenario, victim, Some(next), false, &mut done);
                 }
             }
         }
     }
 
-    /// How many steps happened; `None`: this time the victim went another way.
     fn kill(
         &mut self,
         scenario: &Scenario,
         victim: Place,
         next: Option<Place>,
         in_company: bool,
-    ) -> Option<usize> {
+        done: &mut Done,
+    ) {
         let fate = next.map_or(Fate::Lives, Fate::Dies);
         let left = scenario.run(Fate::Dies(victim), fate, in_company);
         let (died, next_died) = (left.victim_died.load(SeqCst), left.next_died.load(SeqCst));
+        let what = format!("{}: {victim:?}, then {next:?}", scenario.name);
         assert!(
             died && next_died == next.is_some() || in_company || !scenario.exact,
-            "{}: {victim:?} and {next:?} are not on its way",
-            scenario.name
+            "{what}: these are not on its way"
         );
         if died {
             self.victims += 1;
             self.points.insert(victim.0);
+            done.add(left.victim.points(), left.steps.load(SeqCst), &what);
         }
         if let (true, Some((next, _))) = (next_died, next) {
             self.next += 1;
             self.points.insert(next);
         }
-        died.then(|| left.steps.load(SeqCst))
     }
 
     /// Says what was done; every point with one of these beginnings must have killed somebody.
