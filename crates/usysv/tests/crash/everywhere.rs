@@ -212,7 +212,10 @@ impl Scenario {
     fn places(&self, victim: Option<Place>) -> Vec<Place> {
         match victim {
             None => self.run(Fate::Lives, Fate::Lives, false).victim.places(),
-            Some(place) => self.run(Fate::Dies(place), Fate::Lives, false).next.places(),
+            Some(place) => self
+                .run(Fate::Dies(place), Fate::Lives, false)
+                .next
+                .places(),
         }
     }
 }

@@ -292,6 +292,50 @@ fn hand_over() {
     }
 }
 
+/// What broke: a receiver for whom a message was too long was told so before the send's commit. The
+/// sender was killed in between: E2BIG for a message that never came. Told after the commit now.
+#[test]
+fn nobody_is_told_of_a_message_that_never_came() {
+    let world = World::new();
+    let engine = &world.0;
+    let before = ["msg.send.filled", "msg.send.before_commit"];
+    let handed = ["msg.send.filled", "msg.hand.before_commit"];
+    for (others, points) in [(0, before), (1, handed)] {
+        for point in points {
+            each_recovery(|deaths| {
+                let what = format!("{point}, {others} more in line, then {deaths:?}");
+                let msqid = make(engine, &mixed());
+                let receiver = |size: usize| {
+                    let called = flag();
+                    let child = Child::fork(|| {
+                        called.store(true, SeqCst);
+                        let got = engine.msgrcv(msqid, &mut vec![0; size], HANDED, 0);
+                        assert_eq!(got, Ok((HANDED, 33)), "{what}: {size} bytes of room");
+                    });
+                    asleep(child, &called)
+                };
+                let receivers: Vec<Child> = [50, 8192]
+                    .into_iter()
+                    .take(1 + others)
+                    .map(receiver)
+                    .collect();
+                killed_at(point, || send(engine, msqid, &text(HANDED, 5000)));
+                for death in deaths {
+                    let _ = victim_of_recovery(engine, msqid, death);
+                }
+                survivor(&what, || {
+                    receivers.iter().for_each(|_| send(engine, msqid, &probe()))
+                });
+                for receiver in receivers {
+                    assert_eq!(receiver.wait(), End::Exit(0), "{what}");
+                }
+                survivor(&what, || check_queue(engine, msqid, &mixed()));
+                remove(engine, msqid);
+            });
+        }
+    }
+}
+
 fn victim_of_recovery(engine: &Engine, msqid: i32, point: &'static str) -> End {
     victim(point, || {
         let _ = engine.msg_stat(msqid);

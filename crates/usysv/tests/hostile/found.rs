@@ -13,10 +13,10 @@ use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores, SharedMemo
 const ID: u64 = 16;
 const KEY: u64 = 20;
 const STATE: u64 = 24;
-const LOCK: u64 = 64;
+pub const LOCK: u64 = 64;
 const SEGMENT_SIZE: u64 = 192;
 
-fn root(world: &World) -> PathBuf {
+pub fn root(world: &World) -> PathBuf {
     PathBuf::from(world.0.namespace().path().to_str().expect("a plain path"))
 }
 
@@ -27,7 +27,7 @@ fn scribble(world: &World, file: &str, at: u64, bytes: &[u8]) {
         .expect("written");
 }
 
-fn word(world: &World, file: &str, at: u64, value: u32) {
+pub fn word(world: &World, file: &str, at: u64, value: u32) {
     scribble(world, file, at, &value.to_ne_bytes());
 }
 

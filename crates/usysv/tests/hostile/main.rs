@@ -12,5 +12,7 @@ mod names;
 #[allow(dead_code)]
 #[path = "../crash/rig.rs"]
 mod rig;
+#[cfg(debug_assertions)]
+mod sums;
 mod truncated;
 mod victim;
