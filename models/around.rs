@@ -412,6 +412,11 @@ pub mod namespace {
 
     pub const LAYOUT: u32 = 0;
 
+    pub fn are_mixed() -> bool {
+        let word = crate::world::world().users.get();
+        word.is_some_and(crate::pidns::Word::is_mixed)
+    }
+
     pub struct Limits {
         pub shm_rmid_forced: u32,
     }

@@ -8,9 +8,9 @@ use std::{env, fs};
 include!("mutants.rs");
 
 /// The engine's files, as they are.
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "abi", "bell", "creds", "critical", "errno", "handle", "lines", "lock", "look", "map", "msg",
-    "object", "path", "sem", "shm", "sleeping",
+    "object", "path", "pidns", "sem", "shm", "sleeping",
 ];
 
 /// This one asks /proc: the models have one of their own.

@@ -2,6 +2,7 @@
 
 use crate::atomic::{AtomicU32, Ordering::SeqCst};
 use crate::lock::{Left, Lock};
+use crate::pidns::Word;
 use crate::world::{Event, Fate, World, at_each_step, die, explore, step_here, world};
 use crate::{finds, process};
 use std::cell::Cell;
@@ -136,6 +137,52 @@ fn scribbled(threads: usize, preemptions: usize) -> usize {
         w.join();
         room.visit();
     })
+}
+
+/// The holder is of another pid namespace, where nobody sees it from here, and is stopped for longer
+/// than any doubt lasts, or dies. Where all were of one before, or of several.
+fn strangers(dies: bool, preemptions: usize) -> usize {
+    explore(preemptions, move |w| {
+        w.patience_ns.set(3_000_000_000);
+        let room = Room::new(w, dies);
+        // SAFETY: zeroes, in memory that lasts.
+        let users: &'static Word = unsafe { &*w.memory(64, true).cast() };
+        w.users.set(Some(users));
+        users.enter(1);
+        let (holder, world) = (room.clone(), w.clone());
+        let stranger = w.spawn(None, move || {
+            users.enter(2);
+            holder.enter();
+            if dies {
+                die();
+            }
+            world.sleep(1_000_000_000);
+            holder.ruined.set(false);
+            holder.inside.set(None);
+            holder.lock.unlock();
+        });
+        w.stranger.set(Some(stranger));
+        let other = room.clone();
+        w.spawn(None, move || {
+            users.enter(1);
+            other.visit();
+        });
+        w.join();
+        room.visit();
+    })
+}
+
+#[test]
+fn a_stranger_is_stopped() {
+    println!("a_stranger_is_stopped: {} executions", strangers(false, 2));
+    println!("a_stranger_dies: {} executions", strangers(true, 2));
+}
+
+#[test]
+fn mistakes_about_strangers_are_found() {
+    let stopped = || strangers(false, 2);
+    finds("a stranger is robbed", "two hold the lock", stopped);
+    finds("the last one counts", "two hold the lock", stopped);
 }
 
 #[test]

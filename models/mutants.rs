@@ -76,6 +76,19 @@ const MUTANTS: &[Mutant] = &[
         place: "if [holder != doubted] {",
         wrong: "doubt == 0",
     },
+    // What the engine did.
+    Mutant {
+        name: "a stranger is robbed",
+        file: "lock.rs",
+        place: "if [namespace::are_mixed()] {",
+        wrong: "false",
+    },
+    Mutant {
+        name: "the last one counts",
+        file: "pidns.rs",
+        place: "if is_others { [MIXED] } else { mine }",
+        wrong: "mine",
+    },
     Mutant {
         name: "no fence before a wake",
         file: "msg/mod.rs",

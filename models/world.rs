@@ -115,6 +115,10 @@ pub struct World {
     /// When all must have come to its end.
     pub patience_ns: Cell<u64>,
     pub spins: Cell<bool>,
+    /// Which pid namespaces the processes are of; without it, one.
+    pub users: Cell<Option<&'static crate::pidns::Word>>,
+    /// A thread of another one: it cannot be seen by its number.
+    pub stranger: Cell<Option<usize>>,
     /// Whether loom sees memory that the engine asks for.
     pub watches_private: Cell<bool>,
     /// System calls and kill points so far, for who reads of a failure.
@@ -163,6 +167,8 @@ pub fn explore(preemptions: usize, model: impl Fn(&Rc<World>) + Send + Sync + 's
             now_ns: Cell::new(1_000_000_000),
             patience_ns: Cell::new(0),
             spins: Cell::new(false),
+            users: Cell::new(None),
+            stranger: Cell::new(None),
             watches_private: Cell::new(false),
             story: RefCell::default(),
             calls: loom::sync::atomic::AtomicUsize::new(0),
@@ -317,7 +323,8 @@ impl World {
         self.call();
         let threads = self.threads.borrow();
         let number = (tid as usize).wrapping_sub(100);
-        threads.get(number).is_some_and(|t| !t.gone.get())
+        let seen = self.stranger.get() != Some(number);
+        seen && threads.get(number).is_some_and(|t| !t.gone.get())
     }
 
     fn tell(&self, who: &Thread, what: String) {

@@ -30,6 +30,7 @@ use crate::errno::Result;
 use crate::lock::{DIED, Head, TID, WAITERS, set_prev};
 use crate::map::{Map, Shared};
 use crate::namespace::Namespace;
+use crate::pidns;
 use crate::process::{self, Identity};
 use crate::sys;
 use crate::tls;
@@ -46,7 +47,9 @@ const PROBES: usize = 512;
 struct Cell {
     word: AtomicU32,
     generation: AtomicU32,
-    reserved: [AtomicU64; 2],
+    /// Of the first cell: whose all these threads are. Not the cell's own.
+    users: pidns::Word,
+    reserved: AtomicU64,
     prev: AtomicUsize,
     next: AtomicUsize,
     pid: AtomicU32,
@@ -179,6 +182,12 @@ fn is_lost(cell: &Cell, tid: u32) -> bool {
     tid != cell.pid.load(Relaxed)
         && cell.pidns.load(Relaxed) == process::pid_namespace()
         && !sys::exists(tid)
+}
+
+/// The word that says of which pid namespaces a namespace's users are: there is one file of bells, and
+/// it stays mapped.
+pub(crate) fn users(bells: &Map) -> Result<&'static pidns::Word> {
+    bells.at::<Cell>(0).map(|cell| &cell.users)
 }
 
 impl Namespace {

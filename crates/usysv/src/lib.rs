@@ -33,6 +33,7 @@ mod msg;
 mod namespace;
 mod object;
 mod path;
+mod pidns;
 mod posix;
 mod process;
 mod queue;

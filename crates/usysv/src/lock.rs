@@ -5,6 +5,10 @@
 //! looks at anything. A holder killed between taking the word and linking it is found by the list's
 //! `pending` field. A holder that is stopped holds everybody up, as any lock's does.
 //!
+//! A word that the kernel cannot have marked (somebody scribbled it, or the list) is doubted, and taken
+//! from a holder who cannot be it. Not where users are of several pid namespaces (`pidns`): a number
+//! that means nothing here may be right there, and the kernel marks whoever dies in any of them.
+//!
 //! | word | meaning | leaves it by |
 //! |---|---|---|
 //! | 0 | free | lock -> tid |
@@ -25,6 +29,7 @@ use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::liveness::{self, Doing};
 use crate::maps;
+use crate::namespace;
 use crate::process;
 use crate::sys;
 use crate::tls;
@@ -273,6 +278,11 @@ impl Lock {
 
 /// What a look at a lock's holder adds to the doubt whether it is: 0 takes all of it away.
 fn doubt_in(holder: u32, tid: u32, entry: usize) -> u32 {
+    // A number that means nothing here may be of somebody who is only stopped. The kernel marks those
+    // who die, whatever namespace they are of.
+    if namespace::are_mixed() {
+        return 0;
+    }
     // Nobody locks twice: then the word is not what its holder wrote.
     if holder == tid || !sys::exists(holder) || !maps::shares(sys::getpid(), holder, entry) {
         return GONE;

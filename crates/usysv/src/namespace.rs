@@ -19,8 +19,10 @@
 //! earlier boot empties it, under a lock of the directory.
 
 mod limits;
+mod users;
 
 pub use limits::Limits;
+pub(crate) use users::{are_mixed, enter_all};
 
 use crate::bell;
 use crate::crash::crashpoint;
@@ -271,6 +273,7 @@ impl Namespace {
         let fd = files::open_file(&name, libc::O_RDWR, 0)
             .during("cannot open the namespace's file 'bells'")?;
         ns.bells = map_file(&fd, bell::FILE_LEN, true).during("the namespace's file 'bells'")?;
+        users::add(bell::users(&ns.bells).during("the namespace's file 'bells'")?);
         Ok(ns)
     }
 
@@ -462,7 +465,8 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
     limits::write_texts(path).during("cannot write the namespace's limits")?;
     crashpoint!("lay_out.limits");
     let mode = if shared { 0o666 } else { 0o600 };
-    new_file(path, b"/bells", bell::FILE_LEN, 0, mode, |_| Ok(()))
+    // Of the bells the page with the users' word (`pidns`); threads back the others.
+    new_file(path, b"/bells", bell::FILE_LEN, 4096, mode, |_| Ok(()))
         .during("cannot make the namespace's file 'bells'")?;
     let len = size_of::<Counters>();
     new_file(path, b"/counters", len, len, mode, |_| Ok(()))

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use crate::errno::{Errno, Result};
+use crate::namespace;
 use crate::sys;
 use crate::tls::{self, Block};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
@@ -136,6 +137,8 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
     block.tid.store(sys::gettid(), Relaxed);
     block.bell_in.store(0, Relaxed);
     block.pid.store(pid, Relaxed);
+    // Before the thread takes a lock.
+    namespace::enter_all();
     block.generation.store(generation, Relaxed);
     Ok(block)
 }
