@@ -13,6 +13,7 @@ mod places;
 mod rig;
 mod scarcity;
 mod storms;
+mod strangers;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -64,6 +65,7 @@ cases![
     places::two_containers_with_a_bind_mount,
     places::a_pid_that_is_used_again,
     places::clocks_that_differ,
+    strangers::a_stopped_holder_of_another_pid_namespace,
     storms::stop_and_continue,
     handovers::no_hand_over_stalls,
     idle::idle_sleepers_use_no_cpu,

@@ -13,14 +13,14 @@ use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores};
 const ROUNDS: i64 = 2000;
 
 /// A process that is the first one of its own pid namespace, with a /proc of its own.
-struct Container {
+pub struct Container {
     outer: Child,
     /// The first process's pid as we see it, once it runs.
     first: &'static AtomicU32,
 }
 
 impl Container {
-    fn run(flags: i32, f: impl FnOnce()) -> Container {
+    pub fn run(flags: i32, f: impl FnOnce()) -> Container {
         let first = &words(1)[0];
         let outer = Child::fork(|| {
             let ids = user_map();
@@ -43,13 +43,26 @@ impl Container {
         Container { outer, first }
     }
 
-    fn kill(&self) {
-        until("a container starts", 5, || self.first.load(SeqCst) != 0);
-        // SAFETY: the child of our child, which waits for it.
-        unsafe { libc::kill(self.first.load(SeqCst) as i32, libc::SIGKILL) };
+    pub fn kill(&self) {
+        self.signal(libc::SIGKILL);
     }
 
-    fn ends_well(self) {
+    /// Sends a signal to its first process, from outside.
+    pub fn signal(&self, signal: i32) {
+        until("a container starts", 5, || self.first.load(SeqCst) != 0);
+        // SAFETY: the child of our child, which waits for it.
+        unsafe { libc::kill(self.first.load(SeqCst) as i32, signal) };
+    }
+
+    /// Waits until its first process stands still.
+    pub fn until_stopped(&self) {
+        let stat = format!("/proc/{}/stat", self.first.load(SeqCst));
+        until("a container's first process stops", 5, || {
+            std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
+        });
+    }
+
+    pub fn ends_well(self) {
         assert_eq!(self.outer.wait(), End::Exit(0));
     }
 }
@@ -77,7 +90,7 @@ fn mount_proc() {
     assert_eq!(mounted, 0, "/proc: {}", std::io::Error::last_os_error());
 }
 
-fn may_contain(case: &str, flags: i32) -> bool {
+pub fn may_contain(case: &str, flags: i32) -> bool {
     if !may_mount(case) {
         return false;
     }

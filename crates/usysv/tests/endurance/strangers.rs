@@ -1,0 +1,106 @@
+//! Holders of a lock who are of another pid namespace: stopped for long, or killed.
+
+use crate::crowds::{until, words};
+use crate::places::{Container, may_contain};
+use crate::rig::*;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE};
+use usysv::{Engine, Messages, Namespace};
+
+/// Where an object's file has its lock's word; the number in it.
+const LOCK: u64 = 64;
+const TID: u32 = 0x3fff_ffff;
+/// Longer than any doubt lasts: those who are there were robbed after 700 ms, those whose number means
+/// nothing after 300.
+const LONG: Duration = Duration::from_millis(1200);
+
+/// A process that is stopped while it holds a lock keeps it, also when those who wait know its number
+/// as nobody's, or as somebody else's: it was taken from it, and two worked on one queue. Now users of
+/// several pid namespaces leave it to the kernel to say who died.
+pub fn a_stopped_holder_of_another_pid_namespace() {
+    if !may_contain("a_stopped_holder_of_another_pid_namespace", 0) {
+        return;
+    }
+    for opens in [false, true] {
+        for dies in [false, true] {
+            hold_up(opens, dies);
+        }
+    }
+}
+
+/// The holder opens the namespace itself, or has it from its parent, who is of another pid namespace.
+fn hold_up(opens: bool, dies: bool) {
+    let world = World::new();
+    let engine = &world.0;
+    let queue = engine.msgget(IPC_PRIVATE, 0o600).expect("msgget");
+    let path = engine.namespace().path();
+    let root = path.to_str().expect("a plain path");
+    let file = File::open(format!("{root}/msg/{queue}")).expect("the queue's file");
+    let holder = Container::run(0, || match opens {
+        false => work(engine, queue),
+        true => {
+            let own = Namespace::open(path).and_then(Engine::new);
+            work(&own.expect("an engine"), queue);
+        }
+    });
+    stop_inside(&holder, &file);
+    let gone_on = words(2);
+    let wait = |n: usize| {
+        engine.msgsnd(queue, 2, b"after", 0).expect("msgsnd");
+        gone_on[n].store(1, SeqCst);
+    };
+    let here = Child::fork(|| wait(0));
+    let elsewhere = Container::run(0, || wait(1));
+    std::thread::sleep(LONG);
+    let through = || gone_on.iter().filter(|word| word.load(SeqCst) != 0).count();
+    assert_eq!(through(), 0, "a stopped holder was robbed");
+    assert_eq!(holder_in(&file), 1, "the word names the container's first");
+    match dies {
+        true => holder.kill(),
+        false => holder.signal(libc::SIGCONT),
+    }
+    until("those who waited go on", 5, || through() == 2);
+    assert_eq!(here.wait(), End::Exit(0));
+    elsewhere.ends_well();
+    holder.kill();
+    holder.ends_well();
+    let got = std::iter::from_fn(|| receive(engine, queue, 2, 0)).count();
+    assert_eq!(got, 2, "what those who waited sent");
+    // What the holder may have left.
+    receive(engine, queue, 1, 0);
+    check_queue(engine, queue, &[]);
+}
+
+/// Mostly inside: the messages are long. Not for ever: a case that failed leaves it behind.
+fn work(engine: &Engine, queue: i32) {
+    let (mut buffer, begun) = ([0; 8192], Instant::now());
+    while begun.elapsed() < Duration::from_secs(20) {
+        let _ = engine.msgsnd(queue, 1, &[7; 8000], IPC_NOWAIT);
+        let _ = engine.msgrcv(queue, &mut buffer, 1, IPC_NOWAIT);
+    }
+}
+
+fn holder_in(file: &File) -> u32 {
+    let mut word = [0; 4];
+    file.read_exact_at(&mut word, LOCK)
+        .expect("the lock's word");
+    u32::from_ne_bytes(word) & TID
+}
+
+/// Stops the container's first process while it holds the lock.
+fn stop_inside(holder: &Container, file: &File) {
+    until("the holder works", 5, || holder_in(file) != 0);
+    until("the holder is stopped inside", 20, || {
+        holder.signal(libc::SIGSTOP);
+        holder.until_stopped();
+        let inside = holder_in(file) != 0;
+        if !inside {
+            holder.signal(libc::SIGCONT);
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        inside
+    });
+}
