@@ -355,6 +355,9 @@ impl Namespace {
 impl Drop for Namespace {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
+        if let Ok(word) = bell::users(&self.bells) {
+            users::remove(word);
+        }
         // SAFETY: the references into the maps are borrowed from self, which is gone now.
         unsafe {
             self.head.unmap();

@@ -1,7 +1,7 @@
 //! The namespaces that this process has open, for what has to be done in each of them when a fork
 //! child turns out to be of another pid namespace, and for who doubts whether a lock is held (`lock`).
 //!
-//! No lock: places are taken one after the other and never given back, as the bells are never
+//! No lock: a place is taken by compare-and-swap. What it points to stays, as bells are never
 //! unmapped. A fork child has a copy.
 #![allow(unsafe_code)]
 
@@ -9,29 +9,40 @@ use crate::pidns::Word;
 use crate::process;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
 
-/// More than a program has; one that has more is taken to be of several pid namespaces.
-const MOST: usize = 1024;
+/// More than a program has open; one that has more is taken to be of several pid namespaces.
+const MOST: usize = 256;
 
 static WORDS: [AtomicPtr<Word>; MOST] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MOST];
+/// Places that were used at some time; more than there are: some namespace found none.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
 fn words() -> impl Iterator<Item = &'static Word> {
-    let used = USED.load(Acquire).min(MOST);
-    let places = WORDS.iter().take(used);
+    let places = WORDS.iter().take(USED.load(Acquire));
     // SAFETY: null, or in a mapping that stays.
     places.filter_map(|place| unsafe { place.load(Acquire).as_ref() })
 }
 
-/// This process opened a namespace.
-pub(crate) fn add(word: &'static Word) {
-    match WORDS.get(USED.fetch_add(1, AcqRel)) {
-        Some(place) => {
-            place.store(core::ptr::from_ref(word).cast_mut(), Release);
-            word.enter(process::pid_namespace());
-        }
-        // 0: its children would not be noticed.
-        None => word.enter(0),
-    }
+/// This process opens a namespace.
+pub(super) fn add(word: &'static Word) {
+    let (none, new) = (core::ptr::null_mut(), core::ptr::from_ref(word).cast_mut());
+    let takes = |place: &AtomicPtr<Word>| {
+        let taken = place.compare_exchange(none, new, AcqRel, Relaxed);
+        taken.is_ok()
+    };
+    let place = WORDS.iter().position(takes);
+    USED.fetch_max(place.unwrap_or(MOST) + 1, AcqRel);
+    // Without a place its children would not be noticed.
+    word.enter(place.map_or(0, |_| process::pid_namespace()));
+}
+
+/// This process takes no lock there any more.
+pub(super) fn remove(word: &'static Word) {
+    let (none, old) = (core::ptr::null_mut(), core::ptr::from_ref(word).cast_mut());
+    let gives = |place: &AtomicPtr<Word>| {
+        let given = place.compare_exchange(old, none, AcqRel, Relaxed);
+        given.is_ok()
+    };
+    WORDS.iter().any(gives);
 }
 
 /// This process is new.

@@ -3,11 +3,12 @@
 use crate::crowds::{until, words};
 use crate::places::{Container, may_contain};
 use crate::rig::*;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE};
+use usysv::abi::{IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE};
 use usysv::{Engine, Messages, Namespace};
 
 /// Where an object's file has its lock's word; the number in it.
@@ -24,28 +25,48 @@ pub fn a_stopped_holder_of_another_pid_namespace() {
     if !may_contain("a_stopped_holder_of_another_pid_namespace", 0) {
         return;
     }
-    for opens in [false, true] {
+    for opens in [true, false] {
         for dies in [false, true] {
             hold_up(opens, dies);
         }
     }
 }
 
-/// The holder opens the namespace itself, or has it from its parent, who is of another pid namespace.
+/// A namespace that this process has not open; its path.
+fn made_elsewhere() -> CString {
+    // SAFETY: atomics, for which zeroes are good.
+    let path: Shared<[AtomicU8; 256]> = unsafe { Shared::new() };
+    survivor("a namespace", || {
+        let made = Namespace::create_private(None).expect("a namespace");
+        let bytes = made.path().to_bytes();
+        (bytes.iter().zip(path.iter())).for_each(|(byte, to)| to.store(*byte, SeqCst));
+    });
+    let bytes = path.iter().map(|byte| byte.load(SeqCst));
+    CString::new(bytes.take_while(|byte| *byte != 0).collect::<Vec<u8>>()).expect("a path")
+}
+
+fn open(path: &CStr) -> Engine {
+    let opened = Namespace::open(path).and_then(Engine::new);
+    opened.expect("an engine")
+}
+
+/// The holder has the namespace from its parent, who is of another pid namespace, or opens it itself
+/// when it has used another one already.
 fn hold_up(opens: bool, dies: bool) {
-    let world = World::new();
-    let engine = &world.0;
-    let queue = engine.msgget(IPC_PRIVATE, 0o600).expect("msgget");
-    let path = engine.namespace().path();
-    let root = path.to_str().expect("a plain path");
-    let file = File::open(format!("{root}/msg/{queue}")).expect("the queue's file");
-    let holder = Container::run(0, || match opens {
-        false => work(engine, queue),
-        true => {
-            let own = Namespace::open(path).and_then(Engine::new);
-            work(&own.expect("an engine"), queue);
+    let path = made_elsewhere();
+    let first = (!opens).then(|| open(&path));
+    let holder = Container::run(0, || match &first {
+        Some(engine) => work(engine),
+        None => {
+            let before = World::new();
+            before.0.msgget(IPC_PRIVATE, 0o600).expect("msgget");
+            work(&open(&path));
         }
     });
+    let engine = &first.unwrap_or_else(|| open(&path));
+    let queue = queue_of(engine);
+    let root = path.to_str().expect("a plain path");
+    let file = File::open(format!("{root}/msg/{queue}")).expect("the queue's file");
     stop_inside(&holder, &file);
     let gone_on = words(2);
     let wait = |n: usize| {
@@ -53,7 +74,9 @@ fn hold_up(opens: bool, dies: bool) {
         gone_on[n].store(1, SeqCst);
     };
     let here = Child::fork(|| wait(0));
-    let elsewhere = Container::run(0, || wait(1));
+    // Where the holder opened it, nobody else says that there is another pid namespace.
+    let elsewhere = (!opens).then(|| Container::run(0, || wait(1)));
+    let all = 1 + usize::from(!opens);
     std::thread::sleep(LONG);
     let through = || gone_on.iter().filter(|word| word.load(SeqCst) != 0).count();
     assert_eq!(through(), 0, "a stopped holder was robbed");
@@ -62,20 +85,28 @@ fn hold_up(opens: bool, dies: bool) {
         true => holder.kill(),
         false => holder.signal(libc::SIGCONT),
     }
-    until("those who waited go on", 5, || through() == 2);
+    until("those who waited go on", 5, || through() == all);
     assert_eq!(here.wait(), End::Exit(0));
-    elsewhere.ends_well();
+    if let Some(elsewhere) = elsewhere {
+        elsewhere.ends_well();
+    }
     holder.kill();
     holder.ends_well();
     let got = std::iter::from_fn(|| receive(engine, queue, 2, 0)).count();
-    assert_eq!(got, 2, "what those who waited sent");
+    assert_eq!(got, all, "what those who waited sent");
     // What the holder may have left.
     receive(engine, queue, 1, 0);
     check_queue(engine, queue, &[]);
+    engine.namespace().destroy().expect("the end");
+}
+
+fn queue_of(engine: &Engine) -> i32 {
+    engine.msgget(7, IPC_CREAT | 0o600).expect("msgget")
 }
 
 /// Mostly inside: the messages are long. Not for ever: a case that failed leaves it behind.
-fn work(engine: &Engine, queue: i32) {
+fn work(engine: &Engine) {
+    let queue = queue_of(engine);
     let (mut buffer, begun) = ([0; 8192], Instant::now());
     while begun.elapsed() < Duration::from_secs(20) {
         let _ = engine.msgsnd(queue, 1, &[7; 8000], IPC_NOWAIT);
