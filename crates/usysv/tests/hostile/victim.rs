@@ -1,7 +1,7 @@
 //! A process that makes every call, on objects that are not what they were.
 
 use crate::dice::Dice;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use usysv::abi::{
     IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, MSG_COPY, MSG_EXCEPT, MSG_NOERROR, SEM_UNDO, Sembuf,
@@ -28,10 +28,15 @@ pub struct Objects {
     pub shmid: i32,
 }
 
-/// A victim that takes more memory or time than any call has use for is stopped.
+/// A victim that takes more memory or time than any call has use for is stopped, and says where it was:
+/// a call that never ends has been on a CPU or asleep, and a machine that stands still has not.
 pub fn limit() {
-    // SAFETY: sets this process's alarm and limits.
+    // SAFETY: sets this process's alarm, limits and handler, which makes system calls only.
     unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = say_where as *const () as usize;
+        action.sa_flags = libc::SA_RESETHAND;
+        libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
         libc::alarm(STUCK_SECONDS);
         let most = libc::rlimit {
             rlim_cur: 64 << 30,
@@ -40,6 +45,35 @@ pub fn limit() {
         libc::setrlimit(libc::RLIMIT_AS, &most);
     }
 }
+
+/// The call in which the alarm came: a kind, its time on a CPU, its time without one that it wanted, both
+/// in ns since the process began, and what the kernel knows of it.
+extern "C" fn say_where(signal: i32) {
+    let write = |text: &[u8]| {
+        // SAFETY: readable bytes.
+        unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+    };
+    write(b"hostile: a call is stuck; kind, then /proc/self's schedstat, stat, syscall:\n");
+    let mut kind = *b"   \n";
+    let now = KIND.load(Relaxed);
+    (kind[0], kind[1]) = (b'0' + (now / 10 % 10) as u8, b'0' + (now % 10) as u8);
+    write(&kind);
+    for name in [c"schedstat", c"stat", c"syscall"] {
+        let mut text = [0u8; 512];
+        // SAFETY: strings that end, room for as many bytes.
+        let len = unsafe {
+            let directory = libc::open(c"/proc/self".as_ptr(), libc::O_PATH);
+            let file = libc::openat(directory, name.as_ptr(), libc::O_RDONLY);
+            libc::read(file, text.as_mut_ptr().cast(), text.len())
+        };
+        write(&text[..len.max(0) as usize]);
+    }
+    // SAFETY: ends this process, as the alarm would have.
+    unsafe { libc::raise(signal) };
+}
+
+/// The kind of call that is under way.
+static KIND: AtomicU64 = AtomicU64::new(99);
 
 /// Time that this thread waited for a CPU, which is nobody's fault here.
 fn waited() -> Duration {
@@ -53,6 +87,7 @@ pub fn play(engine: &Engine, objects: &Objects, mut dice: Dice, most: Duration) 
         let choice = dice.roll(KINDS);
         // SAFETY: a call that never ends is ended.
         unsafe { libc::alarm(STUCK_SECONDS) };
+        KIND.store(choice, Relaxed);
         in_time(most, || one(engine, objects, &mut dice, choice));
     }
 }
