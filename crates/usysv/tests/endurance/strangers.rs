@@ -58,8 +58,10 @@ fn hold_up(opens: bool, dies: bool) {
     let holder = Container::run(0, || match &first {
         Some(engine) => work(engine),
         None => {
+            // It is killed later, and must leave nothing.
             let before = World::new();
             before.0.msgget(IPC_PRIVATE, 0o600).expect("msgget");
+            drop(before);
             work(&open(&path));
         }
     });
