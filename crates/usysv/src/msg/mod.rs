@@ -95,6 +95,9 @@ impl<'a> Deref for Locked<'a> {
     }
 }
 
+/// In a handle's hint, which is the slot that this process used last: by a receive.
+const RECEIVED: u32 = 1 << 31;
+
 /// Asks for all that the next message changes, before the lock is taken: where two CPUs take turns, the
 /// lines then come together and not one after the other. `slot`: the last that was used here.
 #[inline]

@@ -84,7 +84,8 @@ pub(crate) unsafe fn receive(
         received = unsafe { held.receive_now(&want, sink) };
         if received != Err(Errno::EIO) && received != Err(Errno::ENOMSG) && !held.is_idle() {
             // The next message will lie where this one lay.
-            pin.hint().store(held.h.free_slot.load(Relaxed), Relaxed);
+            let next = held.h.free_slot.load(Relaxed);
+            pin.hint().store(next | super::RECEIVED, Relaxed);
             held.unlock();
             return received;
         }
@@ -162,7 +163,8 @@ fn is_empty_for_all(pin: &Pin<'_>, id: i32) -> bool {
     let is_next = mark == pin.empty_at().load(Relaxed).wrapping_add(1);
     if is_next {
         // What this poll waits for, most likely: it is a matter of some nanoseconds.
-        super::expect_turn(&map, h, pin.hint().load(Relaxed));
+        let last = pin.hint().load(Relaxed) & !super::RECEIVED;
+        super::expect_turn(&map, h, last);
         lock.await_free();
     }
     let empty = readable && is_at_rest(h);

@@ -41,9 +41,12 @@ pub(crate) unsafe fn send(
     let h: &Header = map.at(0)?;
     let sent = &tls::block().sent;
     if sent.load(Relaxed) == 0 {
-        // An answer: who asked waits, and nobody is at work on this queue.
-        expect_turn(&map, h, pin.hint().load(Relaxed));
         sent.store(1, Relaxed);
+        // An answer: who asked waits, and nobody is at work on this queue.
+        let last = pin.hint().load(Relaxed);
+        if last & super::RECEIVED == 0 {
+            expect_turn(&map, h, last);
+        }
     }
     let (mut held, left) = take_lock(map, h)?;
     if held.settle(left, id)
