@@ -6,13 +6,15 @@
 //! would end a sleep.
 //!
 //! Looking is for when the other side runs on another CPU; on the same one it would only keep it
-//! from running. There the call lets the others run once, and looks again when it is back.
+//! from running. There the call lets the others run once, and looks again when it is back; but not
+//! where that lately let a stranger run for long: who sleeps is put before a stranger when it is
+//! woken, and who only stepped aside is not.
 
 use crate::errno::{Errno, Result};
 use crate::sys;
 use crate::tls;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// How long a call looks before it sleeps.
 const LOOK_NS: u64 = 20_000;
@@ -22,6 +24,12 @@ const GLANCE_NS: u64 = 1_000;
 
 /// A switch to the other side and back costs less than a sleep and a wake.
 const YIELDS: u32 = 1;
+/// The other side's turn is over before this; a stranger's is not.
+const LONG_NS: u64 = 100_000;
+/// How long this process lets nobody on after that: what strangers take is little then.
+const REST_NS: u64 = 500_000_000;
+/// When it may again.
+static YIELDS_FROM_NS: AtomicU64 = AtomicU64::new(0);
 
 /// One call's looking.
 pub(crate) struct Look {
@@ -37,18 +45,19 @@ impl Look {
     /// Under the lock, which holds handlers off. `other_cpu`: where the other side was seen last,
     /// plus one.
     pub fn new(other_cpu: &AtomicU32, hurry: bool) -> Look {
-        let worth_while = sys::spins() && other_cpu.load(Relaxed) != sys::cpu() + 1;
+        let (mut until_ns, mut yields) = (0, 0);
+        if sys::spins() {
+            let now = sys::monotonic_ns();
+            match other_cpu.load(Relaxed) != sys::cpu() + 1 {
+                true => until_ns = now + LOOK_NS,
+                false if now >= YIELDS_FROM_NS.load(Relaxed) => yields = YIELDS,
+                false => {}
+            }
+        }
         Look {
-            until_ns: match worth_while {
-                true => sys::monotonic_ns() + LOOK_NS,
-                false => 0,
-            },
+            until_ns,
             hurry,
-            yields: Cell::new(if sys::spins() && !worth_while {
-                YIELDS
-            } else {
-                0
-            }),
+            yields: Cell::new(yields),
             handled: tls::block().handled.load(Relaxed),
         }
     }
@@ -73,7 +82,7 @@ impl Look {
     pub fn watch(&self, news: impl Fn() -> bool) {
         while self.yields.get() > 0 && !self.interrupted() {
             self.yields.set(self.yields.get() - 1);
-            sys::sched_yield();
+            let_on();
             if news() {
                 return;
             }
@@ -89,5 +98,15 @@ impl Look {
                 core::hint::spin_loop();
             }
         }
+    }
+}
+
+/// Lets whoever waits for this CPU on.
+fn let_on() {
+    let began = sys::monotonic_ns();
+    sys::sched_yield();
+    let now = sys::monotonic_ns();
+    if now.saturating_sub(began) > LONG_NS {
+        YIELDS_FROM_NS.store(now + REST_NS, Relaxed);
     }
 }
