@@ -188,8 +188,14 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "posts past sleepers",
         file: "sem/ops.rs",
-        place: "[self.h.waiting.load(Relaxed) == 0]\n            && self.lets_alter",
+        place: "let quietly = [self.h.waiting.load(Relaxed) == 0] ||",
         wrong: "true",
+    },
+    Mutant {
+        name: "takes enough for too little",
+        file: "sem/ops.rs",
+        place: "[new >= sem.least.load(Relaxed)];",
+        wrong: "new > sem.least.load(Relaxed)",
     },
     Mutant {
         name: "no wake for who went on",

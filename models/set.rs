@@ -251,6 +251,7 @@ fn mistakes_in_sleeping_are_found() {
     let two = || orders(2, 1, 2);
     let interrupted = || waiter_is_interrupted(1);
     finds("posts past sleepers", "lost wake", two);
+    finds("takes enough for too little", "lost wake", two);
     finds("no wake for who went on", "lost wake", two);
     // What the engine did: it woke one that slept on after its wait had ended.
     finds("wakes one of two sleepers", "woken late", interrupted);

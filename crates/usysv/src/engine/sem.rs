@@ -26,15 +26,22 @@ impl Engine {
     }
 
     /// `semtimedop` after [`Engine::check_semop`].
-    #[inline]
     pub fn semop_checked(
         &self,
         semid: i32,
         sops: &[Sembuf],
         timeout: Option<Duration>,
     ) -> Result<()> {
-        self.on(Kind::Sem, semid, |pin| {
+        self.on_any(Kind::Sem, semid, |pin| {
             sem::semop(&self.ns, pin, semid, sops, timeout)
+        })
+    }
+
+    /// `semop` of one operation after [`Engine::check_semop`]. To be called from one place.
+    #[inline(always)]
+    pub fn semop_one(&self, semid: i32, op: Sembuf) -> Result<()> {
+        self.on_any(Kind::Sem, semid, |pin| {
+            sem::semop(&self.ns, pin, semid, &[op], None)
         })
     }
 

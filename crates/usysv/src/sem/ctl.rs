@@ -1,6 +1,6 @@
 //! `semctl` on one set.
 
-use super::layout::NIL;
+use super::layout::{Change, NIL};
 use super::recover::{PUT, SET};
 use super::{Locked, Set};
 use crate::abi::{IPCMNI, IpcPerm, SEMVMX, Sembuf, SemidDs};
@@ -68,7 +68,7 @@ impl Locked<'_> {
             q.look()?;
             match field {
                 SemField::Value => q.value(num),
-                SemField::Pid => Ok(q.p.sem(num)?.pid.load(Relaxed) as i32),
+                SemField::Pid => Ok(q.p.sem(num)?.pid() as i32),
                 SemField::Ncnt => q.count_waiting(num, |op| op < 0),
                 SemField::Zcnt => q.count_waiting(num, |op| op == 0),
             }
@@ -134,9 +134,11 @@ impl Locked<'_> {
     /// `SETVAL`.
     pub fn put_value(&mut self, num: u32, value: i32) -> Result<()> {
         self.with_repair(|q| {
-            let entry = q.p.entry(0)?;
-            entry.num.store(num, Relaxed);
-            entry.value.store(value as u32, Relaxed);
+            q.p.entry(0)?.put(Change {
+                num,
+                value: value as u32,
+                adj: 0,
+            });
             q.put(1)
         })
     }
@@ -149,16 +151,18 @@ impl Locked<'_> {
         }
         self.with_repair(|q| {
             for num in 0..nsems {
-                let entry = q.p.entry(num)?;
-                entry.num.store(num, Relaxed);
-                entry.value.store(u32::from(value(num as usize)), Relaxed);
+                q.p.entry(num)?.put(Change {
+                    num,
+                    value: u32::from(value(num as usize)),
+                    adj: 0,
+                });
             }
             q.put(nsems)
         })
     }
 
     fn put(&mut self, entries: u32) -> Result<()> {
-        self.begin(entries, NIL, NIL, self.me.pid);
+        self.begin(entries, NIL, NIL, self.pid());
         crashpoint!("sem.put.before_commit");
         self.commit(PUT);
         crashpoint!("sem.put.after_commit");
@@ -170,7 +174,7 @@ impl Locked<'_> {
 
     /// `IPC_SET`.
     pub fn set(&mut self, new: &Owned) -> Result<()> {
-        self.begin(0, NIL, NIL, self.me.pid);
+        self.begin(0, NIL, NIL, self.pid());
         for (word, value) in self.h.op_set.iter().zip([new.uid, new.gid, new.mode]) {
             word.store(value, Relaxed);
         }

@@ -11,7 +11,7 @@ pub(super) const NIL: u32 = u32::MAX;
 pub(super) const PAGE: usize = 4096;
 const HEADER: usize = 512;
 const SEM: usize = 32;
-const ENTRY: usize = 16;
+const ENTRY: usize = 8;
 pub(super) const SLOT: usize = 128;
 /// Slots of a set, for waiters and for what their arrays do not fit in one.
 pub(super) const SLOTS: u32 = 65536;
@@ -87,8 +87,8 @@ pub(super) struct Line {
 /// A semaphore.
 #[repr(C, align(32))]
 pub(super) struct Sem {
-    pub value: AtomicU32,
-    pub pid: AtomicU32,
+    /// Its value, and above it the pid of who changed it last: both change by one store.
+    state: AtomicU64,
     // Derived: lines of those who wait with one operation.
     pub alters: Line,
     pub zeros: Line,
@@ -98,14 +98,17 @@ pub(super) struct Sem {
     pub adjusters: AtomicU32,
 }
 
-/// What the journal makes of a semaphore.
-#[repr(C)]
-pub(super) struct Entry {
-    pub num: AtomicU32,
-    pub value: AtomicU32,
-    /// The row's new `semadj`, as `i32`.
-    pub adj: AtomicU32,
-    reserved: AtomicU32,
+/// What the journal makes of a semaphore, and of the row's `semadj` for it, in one word: its number
+/// (16 bits), value (16), `semadj` (16).
+#[repr(transparent)]
+pub(super) struct Entry(AtomicU64);
+
+/// What an [`Entry`] says; the number is of no semaphore perhaps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Change {
+    pub num: u32,
+    pub value: u32,
+    pub adj: i32,
 }
 
 /// A sleeping `semop`, or more of its operations.
@@ -178,122 +181,218 @@ const fn pages(bytes: usize) -> usize {
     bytes.div_ceil(PAGE) * PAGE
 }
 
-/// Where the parts of a set of `nsems` lie.
+/// Where the parts of a set of so many semaphores lie.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
-    entries: usize,
-    slots: usize,
-    rows: usize,
-    stride: usize,
-}
+pub(super) struct Plan(pub u32);
 
 impl Plan {
     #[inline]
-    pub fn of(nsems: usize) -> Plan {
-        let entries = HEADER + nsems * SEM;
-        let slots = pages(entries + nsems * ENTRY);
-        let rows = slots + SLOTS as usize * SLOT;
-        let stride = (ROW_HEAD + nsems * 2).next_multiple_of(64);
-        Plan {
-            entries,
-            slots,
-            rows,
-            stride,
-        }
+    fn entries(&self) -> usize {
+        HEADER + self.0 as usize * SEM
     }
 
+    #[inline]
+    fn slots(&self) -> usize {
+        pages(self.entries() + self.0 as usize * ENTRY)
+    }
+
+    #[inline]
+    fn rows(&self) -> usize {
+        self.slots() + SLOTS as usize * SLOT
+    }
+
+    #[inline]
+    fn stride(&self) -> usize {
+        (ROW_HEAD + self.0 as usize * 2).next_multiple_of(64)
+    }
+
+    #[inline]
     pub fn most_rows(&self) -> u32 {
-        (ROWS_LEN / self.stride).clamp(LEAST_ROWS, MOST_ROWS) as u32
+        // Few semaphores' rows are not as many as fit: no division.
+        match self.stride() <= ROWS_LEN / MOST_ROWS {
+            true => MOST_ROWS as u32,
+            false => (ROWS_LEN / self.stride()).max(LEAST_ROWS) as u32,
+        }
     }
 
     /// Length of the file.
     pub fn len(&self) -> usize {
-        self.rows + pages(self.most_rows() as usize * self.stride)
+        self.rows() + pages(self.most_rows() as usize * self.stride())
     }
 
     /// What has memory from the start.
     pub fn backed(&self) -> usize {
-        self.slots
+        self.slots()
     }
 
     /// The bytes of the slots, or rows, from one up to another, in whole pages.
     pub fn slot_pages(&self, from: u32, to: u32) -> (usize, usize) {
-        let begin = self.slots + pages(from as usize * SLOT);
-        (begin, self.slots + pages(to as usize * SLOT) - begin)
+        let begin = self.slots() + pages(from as usize * SLOT);
+        (begin, self.slots() + pages(to as usize * SLOT) - begin)
     }
 
     pub fn row_pages(&self, from: u32, to: u32) -> (usize, usize) {
-        let begin = self.rows + pages(from as usize * self.stride);
-        (begin, self.rows + pages(to as usize * self.stride) - begin)
+        let begin = self.rows() + pages(from as usize * self.stride());
+        (
+            begin,
+            self.rows() + pages(to as usize * self.stride()) - begin,
+        )
     }
 
     /// How many rows fit the pages that `row` begins or ends in.
     pub fn rows_with(&self, row: u32) -> u32 {
-        let end = pages((row as usize + 1) * self.stride);
-        ((end / self.stride) as u32).min(self.most_rows())
+        let end = pages((row as usize + 1) * self.stride());
+        ((end / self.stride()) as u32).min(self.most_rows())
     }
 }
 
-/// A mapped set, every part of it checked at each use.
+/// A mapped set. Each number is checked at each use; what has a good one lies in the mapping, which
+/// is as long as the plan says.
+///
+/// Two words, so that it is handed over in registers.
 #[derive(Clone, Copy)]
-pub(super) struct Parts {
-    pub map: Map,
-    pub plan: Plan,
+pub(super) struct Parts<'m> {
+    pub h: &'m Header,
     pub nsems: u32,
 }
 
-impl Parts {
+#[allow(unsafe_code)]
+impl<'m> Parts<'m> {
+    /// EIO: the mapping has another length.
+    pub fn of(map: &Map, nsems: u32) -> Result<Parts<'m>> {
+        match map.len() == Plan(nsems).len() {
+            true => Ok(Parts {
+                h: map.at(0)?,
+                nsems,
+            }),
+            false => Err(Errno::EIO),
+        }
+    }
+
+    /// [`Parts::of`], without another look.
+    ///
+    /// # Safety
+    /// The header begins a mapping that has the length of this plan.
+    #[inline(always)]
+    pub unsafe fn known(h: &'m Header, nsems: u32) -> Parts<'m> {
+        Parts { h, nsems }
+    }
+
+    /// The structure at `offset` from the header.
+    ///
+    /// # Safety
+    /// It lies in the mapping, and is aligned there.
+    #[inline(always)]
+    unsafe fn at<T: Shared>(&self, offset: usize) -> &'m T {
+        // SAFETY: the caller's promise; T is made of atomics, for which any bytes are valid and
+        // concurrent writers are allowed. The header's reference came from the whole mapping.
+        unsafe { &*core::ptr::from_ref(self.h).byte_add(offset).cast::<T>() }
+    }
+
     #[inline]
-    pub fn sem<'a>(&self, num: u32) -> Result<&'a Sem> {
+    pub fn plan(&self) -> Plan {
+        Plan(self.nsems)
+    }
+
+    #[inline]
+    pub fn sem(&self, num: u32) -> Result<&'m Sem> {
         if num >= self.nsems {
             return Err(Errno::EIO);
         }
-        self.map.at(HEADER + num as usize * SEM)
+        // SAFETY: in the mapping, which has `nsems` of them; aligned to their size.
+        Ok(unsafe { self.at(HEADER + num as usize * SEM) })
     }
 
     #[inline]
-    pub fn entry<'a>(&self, i: u32) -> Result<&'a Entry> {
+    pub fn entry(&self, i: u32) -> Result<&'m Entry> {
         if i >= self.nsems {
             return Err(Errno::EIO);
         }
-        self.map.at(self.plan.entries + i as usize * ENTRY)
+        // SAFETY: as in `sem`.
+        Ok(unsafe { self.at(self.plan().entries() + i as usize * ENTRY) })
     }
 
+    #[inline]
     fn slot_at(&self, index: u32) -> Result<usize> {
         if index >= SLOTS {
             return Err(Errno::EIO);
         }
-        Ok(self.plan.slots + index as usize * SLOT)
+        Ok(self.plan().slots() + index as usize * SLOT)
     }
 
     #[inline]
-    pub fn slot<'a>(&self, index: u32) -> Result<&'a Slot> {
-        self.map.at(self.slot_at(index)?)
+    pub fn slot(&self, index: u32) -> Result<&'m Slot> {
+        // SAFETY: in the mapping, which has `SLOTS` of them, from a page's beginning on.
+        Ok(unsafe { self.at(self.slot_at(index)?) })
     }
 
-    pub fn more<'a>(&self, index: u32) -> Result<&'a More> {
-        self.map.at(self.slot_at(index)?)
+    pub fn more(&self, index: u32) -> Result<&'m More> {
+        // SAFETY: as in `slot`.
+        Ok(unsafe { self.at(self.slot_at(index)?) })
     }
 
+    #[inline]
     fn row_at(&self, index: u32) -> Result<usize> {
-        // Beyond the last row there is no mapping, which whoever uses this will find.
-        let at = (index as usize).checked_mul(self.plan.stride);
-        at.and_then(|at| at.checked_add(self.plan.rows))
-            .ok_or(Errno::EIO)
+        if index >= self.plan().most_rows() {
+            return Err(Errno::EIO);
+        }
+        Ok(self.plan().rows() + index as usize * self.plan().stride())
     }
 
     #[inline]
-    pub fn row<'a>(&self, index: u32) -> Result<&'a Row> {
-        self.map.at(self.row_at(index)?)
+    pub fn row(&self, index: u32) -> Result<&'m Row> {
+        // SAFETY: in the mapping, which has `most_rows` of them, from a page's beginning on, and
+        // each takes a multiple of 64 bytes.
+        Ok(unsafe { self.at(self.row_at(index)?) })
     }
 
     /// A row's `semadj` of a semaphore.
     #[inline]
-    pub fn adj<'a>(&self, row: u32, num: u32) -> Result<&'a Adj> {
+    pub fn adj(&self, row: u32, num: u32) -> Result<&'m Adj> {
         if num >= self.nsems {
             return Err(Errno::EIO);
         }
-        self.map.at(self.row_at(row)? + ROW_HEAD + num as usize * 2)
+        let at = self.row_at(row)? + ROW_HEAD + num as usize * 2;
+        // SAFETY: in the row, see there, which has `nsems` of them.
+        Ok(unsafe { self.at(at) })
+    }
+}
+
+impl Sem {
+    /// Its value, as it is there.
+    #[inline]
+    pub fn value(&self) -> u32 {
+        self.state.load(Relaxed) as u32
+    }
+
+    /// Who changed it last.
+    pub fn pid(&self) -> u32 {
+        (self.state.load(Relaxed) >> 32) as u32
+    }
+
+    #[inline]
+    pub fn put(&self, value: u32, pid: u32) {
+        let state = u64::from(value) | u64::from(pid) << 32;
+        self.state.store(state, Relaxed);
+    }
+}
+
+impl Entry {
+    #[inline]
+    pub fn put(&self, change: Change) {
+        let Change { num, value, adj } = change;
+        let word = u64::from(num as u16) | u64::from(value as u16) << 16;
+        self.0.store(word | u64::from(adj as u16) << 32, Relaxed);
+    }
+
+    #[inline]
+    pub fn get(&self) -> Change {
+        let word = self.0.load(Relaxed);
+        Change {
+            num: u32::from(word as u16),
+            value: u32::from((word >> 16) as u16),
+            adj: i32::from((word >> 32) as u16 as i16),
+        }
     }
 }
 
@@ -304,27 +403,23 @@ pub(super) const fn most_rows() -> u32 {
 
 /// Length of the file of a new set, and what of it has memory.
 pub(crate) fn file_len(nsems: u32) -> (usize, usize) {
-    let plan = Plan::of(nsems as usize);
+    let plan = Plan(nsems);
     (plan.len(), plan.backed())
 }
 
 /// Fills a new set's header.
 pub(crate) fn fill(map: &Map, nsems: u32) -> Result<()> {
-    let h: &Header = map.at(0)?;
+    let parts = Parts::of(map, nsems)?;
+    let h = parts.h;
     h.nsems.store(nsems, Relaxed);
     h.next_seq.store(1, Relaxed);
     h.op_row.store(NIL, Relaxed);
     h.op_waiter.store(NIL, Relaxed);
-    let parts = Parts {
-        map: *map,
-        plan: Plan::of(nsems as usize),
-        nsems,
-    };
     clear_derived(h, &parts)
 }
 
 /// The derived part of a set without waiters and undo.
-pub(super) fn clear_derived(h: &Header, parts: &Parts) -> Result<()> {
+pub(super) fn clear_derived(h: &Header, parts: &Parts<'_>) -> Result<()> {
     for word in [&h.waiting, &h.complex] {
         word.store(0, Relaxed);
     }
@@ -349,6 +444,7 @@ impl Line {
         self.tail.store(NIL, Relaxed);
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.load(Relaxed) == NIL
     }

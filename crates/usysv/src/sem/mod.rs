@@ -12,7 +12,8 @@
 //!
 //! Commit: a change is written into the journal as absolute values, happens by the one store of
 //! `op`, and is then applied; applying it again changes nothing (`recover`). What a sleeper is given
-//! is such a change of its own, with the sleeper's news part of it.
+//! is such a change of its own, with the sleeper's news part of it. One operation without undo, in a
+//! set whose time is right already, is one store: a semaphore's value and pid are one word (`ops`).
 //!
 //! Undo: nobody of a killed process is left to apply its row, so whoever looks at the set does it
 //! first (`undo`); a sleeper that stands watch looks for all who sleep (`wait`).
@@ -41,16 +42,17 @@ use crate::sys;
 use crate::tls::Block;
 use core::cell::Cell;
 use core::sync::atomic::Ordering::*;
-use layout::{Header, Parts, Plan};
+use layout::{Header, Parts};
 
 /// A set whose lock is held, by whoever uses this.
 #[derive(Clone, Copy)]
 pub(crate) struct Set<'a> {
     h: &'a Header,
-    p: Parts,
+    p: Parts<'a>,
     pin: &'a Pin<'a>,
     ns: &'a Namespace,
-    me: Identity,
+    /// The thread that holds it.
+    me: &'static Block,
 }
 
 /// A set, locked. Unlocks itself, then wakes whom it has news for.
@@ -75,53 +77,63 @@ impl<'a> core::ops::Deref for Locked<'a> {
 #[inline]
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
     let me = process::thread()?;
-    let set = Set::of(ns, pin, process::identity_by(me))?;
-    let fine = set.enter(me, id)?;
+    // Before the lock: the first answer is read from a file.
+    process::identity_by(me);
+    let set = Set::of(ns, pin, me)?;
+    let fine = set.enter(id)?;
     set.locked(fine, id)
 }
 
 /// Notes what a set is when it is first met: see [`Pin::still_is`].
 pub(crate) fn see(pin: &Pin<'_>) -> Result<()> {
-    let h: &Header = pin.map().at(0)?;
-    let nsems = h.nsems.load(Relaxed);
-    match pin.still_is(nsems, || Plan::of(nsems as usize).len() == pin.map().len()) {
-        true => Ok(()),
-        false => Err(unlike_before(h)),
-    }
+    Set::parts(pin).map(drop)
 }
 
 impl<'a> Set<'a> {
     #[inline(always)]
-    fn of(ns: &'a Namespace, pin: &'a Pin<'a>, me: Identity) -> Result<Set<'a>> {
-        let map = pin.map();
-        let h: &Header = map.at(0)?;
-        let nsems = h.nsems.load(Relaxed);
-        let plan = Plan::of(nsems as usize);
-        // Callers have arrays of that many: more would be written beyond their ends.
-        if !pin.still_is(nsems, || plan.len() == map.len()) {
-            return Err(unlike_before(h));
-        }
-        Ok(Set {
-            h,
-            p: Parts { map, plan, nsems },
+    fn of(ns: &'a Namespace, pin: &'a Pin<'a>, me: &'static Block) -> Result<Set<'a>> {
+        Ok(Set::with(Set::parts(pin)?, ns, pin, me))
+    }
+
+    #[inline(always)]
+    fn with(p: Parts<'a>, ns: &'a Namespace, pin: &'a Pin<'a>, me: &'static Block) -> Set<'a> {
+        Set {
+            h: p.h,
+            p,
             pin,
             ns,
             me,
-        })
+        }
+    }
+
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    fn parts(pin: &'a Pin<'a>) -> Result<Parts<'a>> {
+        let map = pin.map();
+        let h: &Header = map.at(0)?;
+        let nsems = h.nsems.load(Relaxed);
+        // Callers have arrays of that many, too: more would be written beyond their ends.
+        if !pin.still_is(nsems, || Parts::of(&map, nsems).is_ok()) {
+            return Err(unlike_before(h));
+        }
+        // SAFETY: the mapping had the right length for this number when it was first seen, and a
+        // set is mapped once only.
+        Ok(unsafe { Parts::known(h, nsems) })
     }
 
     /// Takes the lock. False: somebody has to look closer.
     #[inline(always)]
-    fn enter(&self, me: &'static Block, id: i32) -> Result<bool> {
-        let left = self.h.object.lock.lock_by(me)?;
+    fn enter(&self, id: i32) -> Result<bool> {
+        let left = self.h.object.lock.lock_by(self.me)?;
         Ok(left == Left::Order
             && self.h.object.state.load(Relaxed) == LIVE
             && self.h.object.id() == id
-            && is_sane(self.h))
+            && self.h.op.load(Relaxed) == recover::IDLE)
     }
 
     /// Gives the lock, which was taken, to a guard.
     fn locked(self, fine: bool, id: i32) -> Result<Locked<'a>> {
+        let fine = fine && is_sane(self.h);
         let q = Locked {
             set: self,
             wakes: [layout::NIL; 4],
@@ -137,6 +149,17 @@ impl<'a> Set<'a> {
 
     pub fn nsems(&self) -> u32 {
         self.p.nsems
+    }
+
+    /// The calling process.
+    #[inline]
+    fn me(&self) -> Identity {
+        process::identity_by(self.me)
+    }
+
+    #[inline]
+    fn pid(&self) -> u32 {
+        self.me.pid.load(Relaxed)
     }
 }
 
@@ -166,8 +189,7 @@ fn look_closer(mut q: Locked<'_>, id: i32) -> Result<Locked<'_>> {
 /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
 #[inline]
 fn is_sane(h: &Header) -> bool {
-    h.op.load(Relaxed) == recover::IDLE
-        && h.slots.load(Relaxed) <= h.slots_backed.load(Relaxed)
+    h.slots.load(Relaxed) <= h.slots_backed.load(Relaxed)
         && h.slots_backed.load(Relaxed) <= layout::SLOTS
         && h.rows.load(Relaxed) <= h.rows_backed.load(Relaxed)
         && h.rows_backed.load(Relaxed) <= layout::most_rows()

@@ -1,7 +1,7 @@
 //! `semop`: trying an array of operations, and performing it.
 
-use super::layout::NIL;
-use super::recover::{IDLE, OPS};
+use super::layout::{Change, NIL, Parts, Sem};
+use super::recover::OPS;
 use super::{Locked, Set, wait};
 use crate::abi::{IPC_NOWAIT, SEM_UNDO, SEMVMX, Sembuf};
 use crate::bell;
@@ -14,7 +14,8 @@ use crate::namespace::Namespace;
 use crate::object::LIVE;
 use crate::process;
 use crate::sys;
-use core::sync::atomic::Ordering::*;
+use crate::tls;
+use core::sync::atomic::{Ordering::*, compiler_fence};
 use core::time::Duration;
 
 /// An array of operations: the caller's, or a sleeper's.
@@ -34,6 +35,7 @@ pub(super) enum Outcome {
 }
 
 /// `semtimedop`, the arguments checked as far as they can be without the set.
+#[inline(always)]
 pub(crate) fn semop(
     ns: &Namespace,
     pin: &Pin<'_>,
@@ -41,44 +43,69 @@ pub(crate) fn semop(
     ops: &[Sembuf],
     timeout: Option<Duration>,
 ) -> Result<()> {
+    match ops {
+        [op] => operate(ns, pin, id, ops, timeout, |set| set.goes_alone(op)),
+        _ => semop_of_many(ns, pin, id, ops, timeout),
+    }
+}
+
+#[inline(never)]
+fn semop_of_many(
+    ns: &Namespace,
+    pin: &Pin<'_>,
+    id: i32,
+    ops: &[Sembuf],
+    timeout: Option<Duration>,
+) -> Result<()> {
+    operate(ns, pin, id, ops, timeout, |set| set.go_at_once(ops))
+}
+
+/// Tries a short way under the lock, and then the long one.
+#[inline(always)]
+fn operate(
+    ns: &Namespace,
+    pin: &Pin<'_>,
+    id: i32,
+    ops: &[Sembuf],
+    timeout: Option<Duration>,
+    short_way: impl FnOnce(&Set<'_>) -> bool,
+) -> Result<()> {
     let me = process::thread()?;
-    // Before the lock: see there.
+    // Before the lock: see there. Likewise who we are: the first answer is read from a file.
     bell::mine_by(me, ns)?;
-    let set = Set::of(ns, pin, process::identity_by(me))?;
-    let fine = set.enter(me, id)?;
-    if let ([op], true) = (ops, fine)
-        && set.goes_alone(op)
-    {
+    process::identity_by(me);
+    let set = Set::of(ns, pin, me).map_err(at_first)?;
+    let fine = set.enter(id)?;
+    if fine && short_way(&set) {
         set.h.object.lock.unlock();
         return Ok(());
     }
-    semop_further(&set, fine, id, ops, timeout)
+    semop_further(set.p, fine, (ns, pin, id), ops, timeout)
+}
+
+/// What a call says that finds this at once: removed, for the kernel, it came after the removal.
+fn at_first(e: Errno) -> Errno {
+    match e {
+        Errno::EIDRM => Errno::EINVAL,
+        e => e,
+    }
 }
 
 /// What does not go the short way. The lock is held; `fine`: and the set is as it should be.
 #[cold]
 #[inline(never)]
 fn semop_further(
-    set: &Set<'_>,
+    p: Parts<'_>,
     fine: bool,
-    id: i32,
+    (ns, pin, id): (&Namespace, &Pin<'_>, i32),
     ops: &[Sembuf],
     timeout: Option<Duration>,
 ) -> Result<()> {
+    let set = Set::with(p, ns, pin, tls::block());
+    let mut q = set.locked(fine, id).map_err(at_first)?;
     let mut look = None;
     let mut until = None;
-    let mut entered = Some(fine);
     loop {
-        let fine = match entered.take() {
-            Some(fine) => fine,
-            None => set.enter(process::thread()?, id)?,
-        };
-        // Committed, and then nonsense was found: it happened, and the journal ends it.
-        let broke_off = fine && set.h.op.load(Relaxed) != IDLE;
-        let mut q = set.locked(fine && !broke_off, id)?;
-        if broke_off {
-            return Err(Errno::EIO);
-        }
         let undoes = ops.iter().any(undoes);
         if u32::from(most(ops)) >= q.nsems() {
             return q.refuse(undoes, Errno::EFBIG);
@@ -103,6 +130,7 @@ fn semop_further(
         drop(q);
         let op = ops.get(blocking as usize).copied().unwrap_or_default();
         look.watch(|| !set.holds_up(&op));
+        q = super::lock(ns, pin, id)?;
     }
 }
 
@@ -144,7 +172,7 @@ impl Locked<'_> {
             outcome = self.attempt(Ops::Given(ops), row)?;
         }
         if let Outcome::Goes(entries) = outcome {
-            self.perform(entries, row, NIL, self.me.pid)?;
+            self.perform(entries, row, NIL, self.pid())?;
             if self.h.waiting.load(Relaxed) != 0 {
                 self.settle(Some(Ops::Given(ops)))?;
             }
@@ -153,7 +181,7 @@ impl Locked<'_> {
     }
 }
 
-impl Set<'_> {
+impl<'a> Set<'a> {
     /// Whether the caller may do this to the set.
     #[inline]
     fn lets_in(&self, ops: &[Sembuf]) -> bool {
@@ -178,54 +206,131 @@ impl Set<'_> {
             }
     }
 
-    /// The short way for one operation that goes at once and concerns nobody else: nobody sleeps,
-    /// nobody else has something to be undone for this semaphore. False: the long way will tell.
-    #[inline]
+    /// The short way for one operation that goes at once and concerns nobody else. False: nothing
+    /// happened, the long way will tell.
+    #[inline(always)]
     fn goes_alone(&self, op: &Sembuf) -> bool {
-        self.h.waiting.load(Relaxed) == 0
-            && self.lets_alter(op.sem_op != 0)
-            && self.try_alone(op).unwrap_or(false)
+        let Some((sem, new)) = self.goes_quietly(op) else {
+            return false;
+        };
+        if !self.lets_alter(op.sem_op != 0) {
+            return false;
+        }
+        if undoes(op) {
+            return self.goes_with_undo(op, sem, new).unwrap_or(false);
+        }
+        let time = sys::time() as u64;
+        if sem.adjusters.load(Relaxed) != 0 || self.h.otime.load(Relaxed) != time {
+            return false;
+        }
+        // The set's time is right already, so one store is the whole operation: no journal.
+        self.h.cpu.store(sys::cpu() + 1, Relaxed);
+        crashpoint!("sem.alone.before_commit");
+        compiler_fence(SeqCst);
+        sem.put(new, self.pid());
+        compiler_fence(SeqCst);
+        crashpoint!("sem.alone.after_commit");
+        true
     }
 
+    /// A semaphore and the value that an operation gives it, if it can go, and nobody sleeps who
+    /// might go on then.
+    #[inline(always)]
+    fn goes_quietly(&self, op: &Sembuf) -> Option<(&'a Sem, u32)> {
+        let sem = self.p.sem(u32::from(op.sem_num)).ok()?;
+        let value = sem.value();
+        let new = value.wrapping_add_signed(i32::from(op.sem_op));
+        let goes = value.max(new) <= SEMVMX as u32 && (op.sem_op != 0 || value == 0);
+        let quietly = self.h.waiting.load(Relaxed) == 0 || !self.lets_on(sem, op, new);
+        (goes && quietly).then_some((sem, new))
+    }
+
+    /// Whether a sleeper may go on when this operation has given its semaphore this value; as
+    /// `settle` finds it.
     #[inline]
-    fn try_alone(&self, op: &Sembuf) -> Result<bool> {
+    fn lets_on(&self, sem: &Sem, op: &Sembuf, new: u32) -> bool {
+        let (alters, zeros) = (&self.h.alters, &self.h.zeros);
+        let enough = !sem.alters.is_empty() && new >= sem.least.load(Relaxed);
+        let zero = !sem.zeros.is_empty() || !zeros.is_empty();
+        !alters.is_empty() || op.sem_op > 0 && enough || new == 0 && zero
+    }
+
+    /// The short way with SEM_UNDO, for who has a row.
+    #[inline]
+    fn goes_with_undo(&self, op: &Sembuf, sem: &Sem, new: u32) -> Result<bool> {
         let num = u32::from(op.sem_num);
-        let sem = self.p.sem(num)?;
-        let value = self.value(num)?;
-        let new = value + i32::from(op.sem_op);
-        if new < 0 || op.sem_op == 0 && value != 0 || new > SEMVMX {
+        let Some(row) = self.my_row_at_hand()? else {
             return Ok(false);
-        }
-        let (mut row, mut adj) = (NIL, 0);
-        if undoes(op) {
-            let Some(mine) = self.my_row_at_hand()? else {
-                return Ok(false);
-            };
-            (row, adj) = (mine, self.adj_of(mine, num)?);
-        }
+        };
+        let word = self.p.adj(row, num)?;
+        let adj = word.get();
         let new_adj = adj - i32::from(op.sem_op);
         let others = sem.adjusters.load(Relaxed) > u32::from(adj != 0);
-        if others || row != NIL && !(-SEMVMX - 1..=SEMVMX).contains(&new_adj) {
+        if others || !(-SEMVMX - 1..=SEMVMX).contains(&new_adj) {
             return Ok(false);
         }
-        let entry = self.p.entry(0)?;
-        entry.num.store(num, Relaxed);
-        entry.value.store(new as u32, Relaxed);
-        entry.adj.store(new_adj as u32, Relaxed);
-        let time = self.begin(1, row, NIL, self.me.pid);
-        crashpoint!("sem.alone.before_commit");
+        self.p.entry(0)?.put(Change {
+            num,
+            value: new,
+            adj: new_adj,
+        });
+        let time = self.begin(1, row, NIL, self.pid());
+        crashpoint!("sem.undoable.before_commit");
         self.commit(OPS);
-        crashpoint!("sem.alone.after_commit");
+        crashpoint!("sem.undoable.after_commit");
         // As `apply` does it, out of registers.
-        sem.value.store(new as u32, Relaxed);
-        sem.pid.store(self.me.pid, Relaxed);
-        if row != NIL {
-            self.put_adj(row, num, new_adj)?;
-        }
+        sem.put(new, self.pid());
+        sem.put_adj(word, new_adj);
         self.h.otime.store(time, Relaxed);
-        crashpoint!("sem.alone.applied");
+        crashpoint!("sem.undoable.applied");
         self.done();
         Ok(true)
+    }
+
+    /// The short way for an array: as [`Set::goes_alone`], without undo, and each semaphore in it
+    /// once.
+    #[inline(always)] // Into a function of its own.
+    fn go_at_once(&self, ops: &[Sembuf]) -> bool {
+        let mut seen = 0u64;
+        for (i, op) in ops.iter().enumerate() {
+            let bit = 1 << (op.sem_num % 64);
+            let (Some((sem, new)), Ok(entry)) = (self.goes_quietly(op), self.p.entry(i as u32))
+            else {
+                return false;
+            };
+            if seen & bit != 0 || undoes(op) || sem.adjusters.load(Relaxed) != 0 {
+                return false;
+            }
+            seen |= bit;
+            entry.put(Change {
+                num: u32::from(op.sem_num),
+                value: new,
+                adj: 0,
+            });
+        }
+        if !self.lets_in(ops) {
+            return false;
+        }
+        let (time, pid) = (
+            self.begin(ops.len() as u32, NIL, NIL, self.pid()),
+            self.pid(),
+        );
+        crashpoint!("sem.array.before_commit");
+        self.commit(OPS);
+        crashpoint!("sem.array.after_commit");
+        for (i, op) in ops.iter().enumerate() {
+            // Both were there just now.
+            if let (Ok(sem), Ok(entry)) =
+                (self.p.sem(u32::from(op.sem_num)), self.p.entry(i as u32))
+            {
+                sem.put(entry.get().value, pid);
+                crashpoint!("sem.array.put");
+            }
+        }
+        self.h.otime.store(time, Relaxed);
+        crashpoint!("sem.array.applied");
+        self.done();
+        true
     }
 
     /// An operation of an array.
@@ -263,11 +368,8 @@ impl Set<'_> {
             seen |= bit;
             let (value, adj) = match at {
                 Some(at) => {
-                    let entry = self.p.entry(at)?;
-                    (
-                        entry.value.load(Relaxed) as i32,
-                        entry.adj.load(Relaxed) as i32,
-                    )
+                    let so_far = self.p.entry(at)?.get();
+                    (so_far.value as i32, so_far.adj)
                 }
                 None => (self.value(num)?, self.adj_of(row, num)?),
             };
@@ -287,10 +389,11 @@ impl Set<'_> {
             if new > SEMVMX || !(-SEMVMX - 1..=SEMVMX).contains(&new_adj) {
                 return Ok(Outcome::Fails(Errno::ERANGE));
             }
-            let entry = self.p.entry(at.unwrap_or(entries))?;
-            entry.num.store(num, Relaxed);
-            entry.value.store(new as u32, Relaxed);
-            entry.adj.store(new_adj as u32, Relaxed);
+            self.p.entry(at.unwrap_or(entries))?.put(Change {
+                num,
+                value: new as u32,
+                adj: new_adj,
+            });
             entries += u32::from(at.is_none());
         }
         Ok(Outcome::Goes(entries))
@@ -298,7 +401,7 @@ impl Set<'_> {
 
     fn entry_of(&self, num: u32, entries: u32) -> Result<Option<u32>> {
         for at in 0..entries {
-            if self.p.entry(at)?.num.load(Relaxed) == num {
+            if self.p.entry(at)?.get().num == num {
                 return Ok(Some(at));
             }
         }
@@ -308,7 +411,7 @@ impl Set<'_> {
     /// A semaphore's value.
     #[inline]
     pub(super) fn value(&self, num: u32) -> Result<i32> {
-        Ok((self.p.sem(num)?.value.load(Relaxed) as i32).clamp(0, SEMVMX))
+        Ok((self.p.sem(num)?.value() as i32).clamp(0, SEMVMX))
     }
 
     /// Makes what `attempt` wrote into the entries happen, for a process and, if it is a sleeper's

@@ -2,7 +2,7 @@
 //!
 //! `apply` stores absolute values, so a recovery that is itself killed simply does it again.
 
-use super::layout::{self, CONTINUES, FREE, LEFT, NIL, UNUSED, USED, WAITS};
+use super::layout::{self, CONTINUES, Change, FREE, LEFT, NIL, UNUSED, USED, WAITS};
 use super::{Locked, Set};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
@@ -64,16 +64,13 @@ impl Set<'_> {
         let row = h.op_row.load(Relaxed);
         let pid = h.op_pid.load(Relaxed);
         for i in 0..h.op_entries.load(Relaxed) {
-            let entry = self.p.entry(i)?;
-            let num = entry.num.load(Relaxed);
-            let sem = self.p.sem(num)?;
-            sem.value.store(entry.value.load(Relaxed), Relaxed);
+            let Change { num, value, adj } = self.p.entry(i)?.get();
+            self.p.sem(num)?.put(value, pid);
             crashpoint!("sem.apply.value");
-            sem.pid.store(pid, Relaxed);
             match op {
                 PUT => self.forget_undo(num)?,
                 _ if row == NIL => {}
-                OPS => self.put_adj(row, num, entry.adj.load(Relaxed) as i32)?,
+                OPS => self.put_adj(row, num, adj)?,
                 _ => self.put_adj(row, num, 0)?,
             }
         }
@@ -129,7 +126,7 @@ impl Locked<'_> {
             word.store(word.load(Relaxed).min(most), Relaxed);
         };
         within(&h.slots_backed, layout::SLOTS);
-        within(&h.rows_backed, self.p.plan.most_rows());
+        within(&h.rows_backed, self.p.plan().most_rows());
         within(&h.slots, h.slots_backed.load(Relaxed));
         within(&h.rows, h.rows_backed.load(Relaxed));
         layout::clear_derived(h, &self.p)?;

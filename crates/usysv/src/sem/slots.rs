@@ -57,7 +57,7 @@ impl Locked<'_> {
         if to > SLOTS {
             return Err(Errno::ENOMEM);
         }
-        let (at, len) = self.p.plan.slot_pages(from, to);
+        let (at, len) = self.p.plan().slot_pages(from, to);
         self.back(at, len)?;
         crashpoint!("sem.slots.backed");
         self.h.slots_backed.store(to, Relaxed);
@@ -66,7 +66,7 @@ impl Locked<'_> {
 
     /// Makes sure that there is memory. ENOMEM: there is not.
     pub(super) fn back(&self, at: usize, len: usize) -> Result<()> {
-        if len == 0 || self.p.map.populate(at, len)? {
+        if len == 0 || self.pin.map().populate(at, len)? {
             return Ok(());
         }
         // An old kernel: the file system says it.

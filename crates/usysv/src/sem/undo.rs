@@ -4,7 +4,7 @@
 //! share it, exec keeps it, a fork child has none. Whether the process lives is told by the bell of
 //! the thread that used the row last, while it is silent, and else by the process's identity.
 
-use super::layout::{NIL, Row, UNUSED, USED};
+use super::layout::{Adj, Change, NIL, Row, Sem, UNUSED, USED};
 use super::ops::Ops;
 use super::recover::UNDO;
 use super::{Locked, Set};
@@ -13,8 +13,10 @@ use crate::bell::{self, Bell};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::liveness;
+use crate::namespace::Namespace;
 use crate::process::Identity;
 use crate::sys;
+use crate::tls::Block;
 use core::sync::atomic::Ordering::*;
 
 /// With more rows than this, who succeeds looks for the dead once in a millisecond only.
@@ -29,8 +31,8 @@ impl Set<'_> {
             return Ok(None);
         }
         let row = self.p.row(hint)?;
-        if bell_of(row) != bell::mine(self.ns)? {
-            self.hang_bell(row)?;
+        if bell_of(row) != bell::mine_by(self.me, self.ns)? {
+            hang_bell(self.ns, self.me, row)?;
         }
         Ok(Some(hint))
     }
@@ -38,25 +40,13 @@ impl Set<'_> {
     #[inline]
     fn is_mine(&self, row: u32) -> Result<bool> {
         let row = self.p.row(row)?;
-        Ok(row.state.load(Relaxed) == USED && owner_of(row) == self.me)
-    }
-
-    /// Another thread's bell stays as long as that thread lives.
-    #[cold]
-    fn hang_bell(&self, row: &Row) -> Result<()> {
-        let bell = bell::mine(self.ns)?;
-        if self.ns.rings(bell_of(row)) {
-            row.bell[0].store(bell.index, Relaxed);
-            crashpoint!("sem.row.half_hung");
-            row.bell[1].store(bell.generation, Relaxed);
-        }
-        Ok(())
+        Ok(row.state.load(Relaxed) == USED && owner_of(row) == self.me())
     }
 
     /// The bell of a row that another process uses.
     pub(super) fn bell_of_another(&self, row: u32) -> Result<Option<Bell>> {
         let row = self.p.row(row)?;
-        let used = row.state.load(Relaxed) == USED && owner_of(row) != self.me;
+        let used = row.state.load(Relaxed) == USED && owner_of(row) != self.me();
         Ok(used.then(|| bell_of(row)))
     }
 
@@ -65,25 +55,14 @@ impl Set<'_> {
     pub(super) fn adj_of(&self, row: u32, num: u32) -> Result<i32> {
         match row {
             NIL => Ok(0),
-            row => Ok(i32::from(self.p.adj(row, num)?.0.load(Relaxed) as i16)),
+            row => Ok(self.p.adj(row, num)?.get()),
         }
     }
 
     /// Stores a `semadj`, and keeps count of who has one.
     #[inline]
     pub(super) fn put_adj(&self, row: u32, num: u32, adj: i32) -> Result<()> {
-        // Under the lock: two plain accesses, where a swap would cost as much as the lock.
-        let word = &self.p.adj(row, num)?.0;
-        let old = word.load(Relaxed) as i16;
-        word.store(adj as i16 as u16, Relaxed);
-        crashpoint!("sem.adj.stored");
-        let adjusters = &self.p.sem(num)?.adjusters;
-        let count = adjusters.load(Relaxed);
-        match (old != 0, adj != 0) {
-            (false, true) => adjusters.store(count.saturating_add(1), Relaxed),
-            (true, false) => adjusters.store(count.saturating_sub(1), Relaxed),
-            _ => {}
-        }
+        self.p.sem(num)?.put_adj(self.p.adj(row, num)?, adj);
         Ok(())
     }
 
@@ -95,6 +74,30 @@ impl Set<'_> {
         }
         self.p.sem(num)?.adjusters.store(0, Relaxed);
         Ok(())
+    }
+}
+
+impl Adj {
+    #[inline]
+    pub fn get(&self) -> i32 {
+        i32::from(self.0.load(Relaxed) as i16)
+    }
+}
+
+impl Sem {
+    /// See [`Set::put_adj`].
+    #[inline]
+    pub fn put_adj(&self, word: &Adj, adj: i32) {
+        // Under the lock: two plain accesses, where a swap would cost as much as the lock.
+        let old = word.get();
+        word.0.store(adj as u16, Relaxed);
+        crashpoint!("sem.adj.stored");
+        let count = self.adjusters.load(Relaxed);
+        match (old != 0, adj != 0) {
+            (false, true) => self.adjusters.store(count.saturating_add(1), Relaxed),
+            (true, false) => self.adjusters.store(count.saturating_sub(1), Relaxed),
+            _ => {}
+        }
     }
 }
 
@@ -125,9 +128,10 @@ impl Locked<'_> {
             unused = self.add_row(rows)?;
         }
         let row = self.p.row(unused)?;
-        row.pid.store(self.me.pid, Relaxed);
-        row.start.store(self.me.start, Relaxed);
-        let bell = bell::mine(self.ns)?;
+        let me = self.me();
+        row.pid.store(me.pid, Relaxed);
+        row.start.store(me.start, Relaxed);
+        let bell = bell::mine_by(self.me, self.ns)?;
         row.bell[0].store(bell.index, Relaxed);
         row.bell[1].store(bell.generation, Relaxed);
         crashpoint!("sem.row.filled");
@@ -139,11 +143,11 @@ impl Locked<'_> {
 
     fn add_row(&mut self, row: u32) -> Result<u32> {
         if row >= self.h.rows_backed.load(Relaxed) {
-            if row >= self.p.plan.most_rows() {
+            if row >= self.p.plan().most_rows() {
                 return Err(Errno::ENOMEM);
             }
-            let to = self.p.plan.rows_with(row).max(row + 1);
-            let (at, len) = self.p.plan.row_pages(row, to);
+            let to = self.p.plan().rows_with(row).max(row + 1);
+            let (at, len) = self.p.plan().row_pages(row, to);
             self.back(at, len)?;
             crashpoint!("sem.row.backed");
             self.h.rows_backed.store(to, Relaxed);
@@ -184,7 +188,7 @@ impl Locked<'_> {
             let row = self.p.row(index)?;
             if row.state.load(Relaxed) != USED
                 || !self.ns.rings(bell_of(row))
-                || owner_of(row) == self.me
+                || owner_of(row) == self.me()
                 || liveness::process_lives(owner_of(row))
             {
                 continue;
@@ -205,8 +209,11 @@ impl Locked<'_> {
             }
             let entry = self.p.entry(entries)?;
             let value = (self.value(num)? + adj).clamp(0, SEMVMX);
-            entry.num.store(num, Relaxed);
-            entry.value.store(value as u32, Relaxed);
+            entry.put(Change {
+                num,
+                value: value as u32,
+                adj: 0,
+            });
             entries += 1;
         }
         let pid = self.p.row(index)?.pid.load(Relaxed);
@@ -222,6 +229,18 @@ impl Locked<'_> {
         }
         Ok(())
     }
+}
+
+/// Another thread's bell stays as long as that thread lives.
+#[cold]
+fn hang_bell(ns: &Namespace, me: &'static Block, row: &Row) -> Result<()> {
+    let bell = bell::mine_by(me, ns)?;
+    if ns.rings(bell_of(row)) {
+        row.bell[0].store(bell.index, Relaxed);
+        crashpoint!("sem.row.half_hung");
+        row.bell[1].store(bell.generation, Relaxed);
+    }
+    Ok(())
 }
 
 fn bell_of(row: &Row) -> Bell {

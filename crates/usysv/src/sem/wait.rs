@@ -214,7 +214,7 @@ impl<'a> Sleeper<'a> {
 
     /// Whether we sleep deeply, and the bell that we hear is that of the watch. Without the lock.
     fn is_watched(&self, heard: Option<Bell>) -> bool {
-        let set = process::identity().and_then(|me| Set::of(self.ns, self.pin, me));
+        let set = process::thread().and_then(|me| Set::of(self.ns, self.pin, me));
         let Ok(set) = set else {
             return false;
         };
@@ -288,16 +288,15 @@ impl Locked<'_> {
     /// Registers this thread as a sleeper, in its line's end.
     fn enlist(&mut self, ops: &[Sembuf], undoes: bool, blocking: u32) -> Result<u32> {
         let row = if undoes { self.my_row()? } else { NIL };
-        let bell = bell::mine(self.ns)?;
+        let bell = bell::mine_by(self.me, self.ns)?;
         let index = self.take_with(ops)?;
         let slot = self.p.slot(index)?;
         let seq = self.h.next_seq.load(Relaxed);
         self.h.next_seq.store(seq.wrapping_add(1), Relaxed);
         slot.seq.store(seq, Relaxed);
         slot.news.store(0, Relaxed);
-        slot.pid.store(self.me.pid, Relaxed);
-        slot.tid
-            .store(process::thread()?.tid.load(Relaxed), Relaxed);
+        slot.pid.store(self.pid(), Relaxed);
+        slot.tid.store(self.me.tid.load(Relaxed), Relaxed);
         slot.bell[0].store(bell.index, Relaxed);
         slot.bell[1].store(bell.generation, Relaxed);
         slot.row.store(row, Relaxed);

@@ -13,11 +13,23 @@ const PERFORM: Points = &[
     ("sem.op.after_commit", Yes),
     ("sem.op.applied", Yes),
 ];
-/// The short way of one operation.
+/// The short way of an array.
+const ARRAY: Points = &[
+    ("sem.array.before_commit", No),
+    ("sem.array.after_commit", Yes),
+    ("sem.array.put", Yes),
+    ("sem.array.applied", Yes),
+];
+/// The short way of one operation, whose set's time is right already.
 const ALONE: Points = &[
     ("sem.alone.before_commit", No),
     ("sem.alone.after_commit", Yes),
-    ("sem.alone.applied", Yes),
+];
+/// The short way of one operation with undo.
+const UNDOABLE: Points = &[
+    ("sem.undoable.before_commit", No),
+    ("sem.undoable.after_commit", Yes),
+    ("sem.undoable.applied", Yes),
 ];
 /// Whatever happened, the death undoes it.
 const WITH_UNDO: Points = &[
@@ -53,6 +65,17 @@ pub fn op(sem_num: u16, sem_op: i16, flags: i32) -> Sembuf {
         sem_num,
         sem_op,
         sem_flg: flags as i16,
+    }
+}
+
+/// Waits until a second is not half over: what comes next will be in the same one.
+pub fn early_in_a_second() {
+    let over = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.expect("after 1970").subsec_millis()
+    };
+    while over() >= 500 {
+        std::thread::sleep(std::time::Duration::from_millis(u64::from(1000 - over())));
     }
 }
 
@@ -114,21 +137,32 @@ fn each(points: Points, after: [u16; 2], f: impl Fn(&Engine, i32)) {
 
 #[test]
 fn an_array_happens_whole_or_not_at_all() {
-    each(PERFORM, [3, 8], |engine, semid| {
+    each(ARRAY, [3, 8], |engine, semid| {
         let _ = engine.semop(semid, &[op(0, -2, 0), op(1, 3, 0)], None);
+    });
+    // A semaphore twice: the long way.
+    each(PERFORM, [3, 8], |engine, semid| {
+        let array = [op(0, -1, 0), op(1, 3, 0), op(0, -1, 0)];
+        let _ = engine.semop(semid, &array, None);
     });
 }
 
 #[test]
 fn one_operation_happens_or_not() {
+    each(PERFORM, [3, 5], |engine, semid| {
+        let _ = engine.semop(semid, &[op(0, -2, 0)], None);
+    });
     each(ALONE, [3, 5], |engine, semid| {
+        early_in_a_second();
+        // The first sets the set's time, and goes the long way.
+        let _ = engine.semop(semid, &[op(1, 1, 0), op(1, -1, 0)], None);
         let _ = engine.semop(semid, &[op(0, -2, 0)], None);
     });
 }
 
 #[test]
 fn one_operation_with_undo_is_undone_by_the_death() {
-    each(ALONE, [5, 5], |engine, semid| {
+    each(UNDOABLE, [5, 5], |engine, semid| {
         // The first finds no row at hand, and goes the long way.
         let _ = engine.semop(semid, &[op(0, 1, SEM_UNDO)], None);
         let _ = engine.semop(semid, &[op(0, -3, SEM_UNDO)], None);

@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use crate::rig::*;
-use crate::sets::op;
+use crate::sets::{early_in_a_second, op};
 use std::time::Duration;
 use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO, Sembuf, SemidDs};
 use usysv::{Engine, Errno, SemField, Semaphores};
@@ -125,6 +125,22 @@ fn changing() -> Vec<Scenario> {
             ..PLAIN
         },
         Scenario {
+            name: "an operation in its set's second",
+            act: |engine, semid| {
+                early_in_a_second();
+                perform(engine, semid, &[op(1, 1, 0)]);
+                perform(engine, semid, &[op(0, -2, 0)]);
+            },
+            check: |world, semid| check(world, semid, &[[5, 5], [5, 6], [3, 6]]),
+            ..PLAIN
+        },
+        Scenario {
+            name: "an array with a semaphore twice",
+            act: |engine, semid| perform(engine, semid, &[op(0, -1, 0), op(1, 3, 0), op(0, -1, 0)]),
+            check: |world, semid| check(world, semid, &[[5, 5], [3, 8]]),
+            ..PLAIN
+        },
+        Scenario {
             name: "an array",
             act: |engine, semid| perform(engine, semid, &[op(0, -2, 0), op(1, 3, 0)]),
             check: |world, semid| check(world, semid, &[[5, 5], [3, 8]]),
@@ -183,6 +199,16 @@ fn changing() -> Vec<Scenario> {
 
 fn undoing() -> Vec<Scenario> {
     vec![
+        Scenario {
+            name: "undo with a row at hand",
+            act: |engine, semid| {
+                perform(engine, semid, &[op(0, 1, SEM_UNDO)]);
+                perform(engine, semid, &[op(0, -3, SEM_UNDO)]);
+                perform(engine, semid, &[op(0, 2, SEM_UNDO)]);
+            },
+            check: |world, semid| check(world, semid, &[[5, 5]]),
+            ..PLAIN
+        },
         Scenario {
             name: "an array with undo",
             act: |engine, semid| {
