@@ -349,12 +349,19 @@ impl<'m> Parts<'m> {
     /// A row's `semadj` of a semaphore.
     #[inline]
     pub fn adj(&self, row: u32, num: u32) -> Result<&'m Adj> {
+        self.adj_in(self.row(row)?, num)
+    }
+
+    /// [`Parts::adj`] in a row of this set.
+    #[inline]
+    pub fn adj_in(&self, row: &'m Row, num: u32) -> Result<&'m Adj> {
         if num >= self.nsems {
             return Err(Errno::EIO);
         }
-        let at = self.row_at(row)? + ROW_HEAD + num as usize * 2;
-        // SAFETY: in the row, see there, which has `nsems` of them.
-        Ok(unsafe { self.at(at) })
+        let row = core::ptr::from_ref(row);
+        // SAFETY: `nsems` of them follow a row's head, and the row's reference, which only `row`
+        // gives, came from the whole mapping.
+        Ok(unsafe { &*row.byte_add(ROW_HEAD + num as usize * 2).cast::<Adj>() })
     }
 }
 

@@ -259,10 +259,10 @@ impl<'a> Set<'a> {
     #[inline]
     fn goes_with_undo(&self, op: &Sembuf, sem: &Sem, new: u32) -> Result<bool> {
         let num = u32::from(op.sem_num);
-        let Some(row) = self.my_row_at_hand()? else {
+        let Some((row, at)) = self.my_row_at_hand()? else {
             return Ok(false);
         };
-        let word = self.p.adj(row, num)?;
+        let word = self.p.adj_in(at, num)?;
         let adj = word.get();
         let new_adj = adj - i32::from(op.sem_op);
         let others = sem.adjusters.load(Relaxed) > u32::from(adj != 0);

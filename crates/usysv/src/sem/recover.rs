@@ -29,7 +29,7 @@ pub(super) fn failed(e: Errno) -> u32 {
 
 impl Set<'_> {
     /// Writes a change into the journal, without effect so far; its entries are there. Its time.
-    #[inline]
+    #[inline(always)] // Most callers know half of it.
     pub(super) fn begin(&self, entries: u32, row: u32, waiter: u32, pid: u32) -> u64 {
         let h = self.h;
         h.op_entries.store(entries, Relaxed);

@@ -22,25 +22,27 @@ use core::sync::atomic::Ordering::*;
 /// With more rows than this, who succeeds looks for the dead once in a millisecond only.
 const FEW: u32 = 16;
 
-impl Set<'_> {
-    /// The calling process's row, if it is where it was last time.
-    #[inline]
-    pub(super) fn my_row_at_hand(&self) -> Result<Option<u32>> {
+impl<'a> Set<'a> {
+    /// The calling process's row and its number, if it is where it was last time.
+    #[inline(always)]
+    pub(super) fn my_row_at_hand(&self) -> Result<Option<(u32, &'a Row)>> {
         let hint = self.pin.hint().load(Relaxed);
-        if hint >= self.h.rows.load(Relaxed) || !self.is_mine(hint)? {
+        if hint >= self.h.rows.load(Relaxed) {
             return Ok(None);
         }
         let row = self.p.row(hint)?;
+        if !self.is_mine(row) {
+            return Ok(None);
+        }
         if bell_of(row) != bell::mine_by(self.me, self.ns)? {
             hang_bell(self.ns, self.me, row)?;
         }
-        Ok(Some(hint))
+        Ok(Some((hint, row)))
     }
 
     #[inline]
-    fn is_mine(&self, row: u32) -> Result<bool> {
-        let row = self.p.row(row)?;
-        Ok(row.state.load(Relaxed) == USED && owner_of(row) == self.me())
+    fn is_mine(&self, row: &Row) -> bool {
+        row.state.load(Relaxed) == USED && owner_of(row) == self.me()
     }
 
     /// The bell of a row that another process uses.
@@ -104,7 +106,7 @@ impl Sem {
 impl Locked<'_> {
     /// The calling process's row. ENOMEM: no room for another.
     pub(super) fn my_row(&mut self) -> Result<u32> {
-        if let Some(row) = self.my_row_at_hand()? {
+        if let Some((row, _)) = self.my_row_at_hand()? {
             return Ok(row);
         }
         let row = self.find_row()?;
@@ -117,10 +119,11 @@ impl Locked<'_> {
         let rows = self.h.rows.load(Relaxed);
         let mut unused = NIL;
         for row in 0..rows {
-            if self.is_mine(row)? {
+            let at = self.p.row(row)?;
+            if self.is_mine(at) {
                 return Ok(row);
             }
-            if unused == NIL && self.p.row(row)?.state.load(Relaxed) == UNUSED {
+            if unused == NIL && at.state.load(Relaxed) == UNUSED {
                 unused = row;
             }
         }
