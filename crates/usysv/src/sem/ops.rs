@@ -240,7 +240,9 @@ impl<'a> Set<'a> {
         let sem = self.p.sem(u32::from(op.sem_num)).ok()?;
         let value = sem.value();
         let new = value.wrapping_add_signed(i32::from(op.sem_op));
-        let goes = value.max(new) <= SEMVMX as u32 && (op.sem_op != 0 || value == 0);
+        const { assert!((SEMVMX + 1).count_ones() == 1) }
+        // Neither above SEMVMX, all of whose bits are ones; below 0 is far above.
+        let goes = (value | new) <= SEMVMX as u32 && (op.sem_op != 0 || value == 0);
         let quietly = self.h.waiting.load(Relaxed) == 0 || !self.lets_on(sem, op, new);
         (goes && quietly).then_some((sem, new))
     }
@@ -311,10 +313,8 @@ impl<'a> Set<'a> {
         if !self.lets_in(ops) {
             return false;
         }
-        let (time, pid) = (
-            self.begin(ops.len() as u32, NIL, NIL, self.pid()),
-            self.pid(),
-        );
+        let pid = self.pid();
+        let time = self.begin(ops.len() as u32, NIL, NIL, pid);
         crashpoint!("sem.array.before_commit");
         self.commit(OPS);
         crashpoint!("sem.array.after_commit");
