@@ -29,7 +29,6 @@ pub fn changed() {
 #[derive(Clone, Copy)]
 pub(crate) struct Creds {
     pub euid: u32,
-    pub egid: u32,
 }
 
 /// An object's `ipc_perm`, as far as access goes.
@@ -50,8 +49,12 @@ impl Creds {
         }
         Creds {
             euid: EUID.load(Relaxed),
-            egid: EGID.load(Relaxed),
         }
+    }
+
+    /// As of the call that made this, or later.
+    pub fn egid(self) -> u32 {
+        EGID.load(Relaxed)
     }
 
     fn capable(&self, cap: u32) -> bool {
@@ -103,7 +106,7 @@ impl Creds {
     }
 
     fn in_group(&self, gid: u32) -> bool {
-        if self.egid == gid {
+        if self.egid() == gid {
             return true;
         }
         // Asked each time: only callers of another class than the owner's come here.

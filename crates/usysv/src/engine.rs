@@ -225,9 +225,9 @@ impl Engine {
         let creds = Creds::current();
         let made = (asked.make)(Owned {
             uid: creds.euid,
-            gid: creds.egid,
+            gid: creds.egid(),
             cuid: creds.euid,
-            cgid: creds.egid,
+            cgid: creds.egid(),
             mode: asked.flags as u32 & 0o777,
         })?;
         match made {

@@ -202,6 +202,15 @@ pub(crate) fn why_gone(pin: &Pin<'_>) -> Errno {
     }
 }
 
+/// What a call says that finds its object removed at once: it came after the removal, for the kernel.
+/// (Who slept when it was removed gets EIDRM.)
+pub(crate) fn at_first(e: Errno) -> Errno {
+    match e {
+        Errno::EIDRM => Errno::EINVAL,
+        e => e,
+    }
+}
+
 /// Whether a mapped object cannot be found by its key any more, without its lock.
 pub(crate) fn is_keyless(pin: &Pin<'_>) -> bool {
     header(pin).is_ok_and(|object| object.mode.load(Relaxed) & KEYLESS != 0)

@@ -232,14 +232,6 @@ impl<'a> Locked<'a> {
     }
 }
 
-/// What a call says that finds this at once: removed, for the kernel, it came after the removal.
-fn at_first(e: Errno) -> Errno {
-    match e {
-        Errno::EIDRM => Errno::EINVAL,
-        e => e,
-    }
-}
-
 /// `msg_fits_inqueue`. Without the lock: a guess.
 #[inline]
 fn fits(h: &Header, len: u64) -> bool {

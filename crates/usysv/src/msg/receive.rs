@@ -120,7 +120,7 @@ unsafe fn receive_further(
 ) -> Result<usize> {
     match received {
         Err(Errno::EIO) => {
-            q.settle(left).map_err(super::at_first)?;
+            q.settle(left).map_err(crate::object::at_first)?;
             if q.h.op.load(Relaxed) != IDLE {
                 q.repair()?;
             }

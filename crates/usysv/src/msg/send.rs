@@ -81,7 +81,7 @@ unsafe fn send_further<'a>(
 ) -> Result<()> {
     let mut q = Locked::new(held, pin, ns, id);
     // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL.
-    q.settle(left).map_err(super::at_first)?;
+    q.settle(left).map_err(crate::object::at_first)?;
     if q.h.op.load(Relaxed) != IDLE {
         q.repair()?;
     }

@@ -11,7 +11,7 @@ use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::look::Look;
 use crate::namespace::Namespace;
-use crate::object::LIVE;
+use crate::object::{LIVE, at_first};
 use crate::process;
 use crate::sys;
 use crate::tls;
@@ -81,14 +81,6 @@ fn operate(
         return Ok(());
     }
     semop_further(set.p, fine, (ns, pin, id), ops, timeout)
-}
-
-/// What a call says that finds this at once: removed, for the kernel, it came after the removal.
-fn at_first(e: Errno) -> Errno {
-    match e {
-        Errno::EIDRM => Errno::EINVAL,
-        e => e,
-    }
 }
 
 /// What does not go the short way. The lock is held; `fine`: and the set is as it should be.

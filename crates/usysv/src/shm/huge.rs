@@ -43,7 +43,7 @@ impl Huge {
             _ => return Err(Errno::EINVAL),
         };
         let creds = Creds::current();
-        if !creds.has_ipc_lock() && Some(u64::from(creds.egid)) != shm_group() {
+        if !creds.has_ipc_lock() && Some(u64::from(creds.egid())) != shm_group() {
             return Err(Errno::EPERM);
         }
         Ok(Huge {
