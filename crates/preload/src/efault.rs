@@ -203,13 +203,26 @@ pub unsafe extern "C" fn mprotect(addr: *mut c_void, length: size_t, prot: c_int
             sys::syscall4(libc::SYS_mprotect, addr as usize, length, prot as usize, 0)
         }) as c_int,
     };
-    if let (0, Some(changing)) = (ret, changing) {
-        changing.flagged(addr as usize, length, engine::Flags::protection(prot));
+    if let Some(changing) = changing {
+        match ret {
+            0 => changing.flagged(addr as usize, length, engine::Flags::protection(prot)),
+            _ => partly_protected(&changing, addr as usize, length, prot),
+        }
     }
     if prot & (libc::PROT_READ | libc::PROT_WRITE) != libc::PROT_READ | libc::PROT_WRITE {
         forget();
     }
     ret
+}
+
+/// `mprotect` has changed what lies before a hole, and before what may not be so.
+#[cold]
+fn partly_protected(changing: &engine::Changing<'_>, addr: usize, length: usize, prot: c_int) {
+    let errno = sys::errno().get();
+    if matches!(errno, libc::ENOMEM | libc::EACCES) {
+        changing.partly_protected(addr, length, prot);
+    }
+    sys::errno().set(errno);
 }
 
 /// `mremap(old_addr, old_size, new_size, flags, new_addr)`; variadic in C, see `procfs`.

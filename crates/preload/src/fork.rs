@@ -87,7 +87,9 @@ pub unsafe extern "C" fn madvise(
     // SAFETY: the program's own arguments.
     let raw =
         unsafe { sys::syscall4(libc::SYS_madvise, addr as usize, length, advice as usize, 0) };
-    if let (0, Some((changing, flags))) = (raw, changing) {
+    // Advice passes over holes, and says so at the end.
+    let taken = raw == 0 || raw == -libc::ENOMEM as isize;
+    if let (true, Some((changing, flags))) = (taken, changing) {
         changing.flagged(addr as usize, length, flags);
     }
     sys::c_result(raw) as c_int

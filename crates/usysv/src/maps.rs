@@ -34,6 +34,16 @@ impl<'a> Line<'a> {
         self.perms.contains(&b'w')
     }
 
+    fn has_protection(&self, prot: i32) -> bool {
+        let bits = [
+            (b'r', libc::PROT_READ),
+            (b'w', libc::PROT_WRITE),
+            (b'x', libc::PROT_EXEC),
+        ];
+        let same = |(letter, bit)| self.perms.contains(&letter) == (prot & bit != 0);
+        bits.into_iter().all(same)
+    }
+
     fn file(&self) -> (u64, u64) {
         let device = self.device.iter().fold(0, |n, &c| n << 8 | u64::from(c));
         (device, self.inode)
@@ -65,6 +75,24 @@ pub(crate) fn find<T>(
         Ok(found) => Ok(found),
         Err(_) => Err(Untold::Hidden),
     }
+}
+
+/// Bytes from `start` on that are mapped with this protection, without a hole; `end` is enough.
+pub(crate) fn protected_from(pid: u32, start: usize, end: usize, prot: i32) -> usize {
+    let mut at = start as u64;
+    let beyond = |line: &Line<'_>| {
+        if line.end <= at {
+            return None;
+        }
+        if at >= end as u64 || !line.has(at) || !line.has_protection(prot) {
+            return Some(());
+        }
+        at = line.end;
+        None
+    };
+    // Where there is no /proc, it is as if nothing had changed.
+    let _ = find(pid, beyond);
+    (at.min(end as u64) as usize).saturating_sub(start)
 }
 
 /// Whether the process of a thread has the file mapped that this one, `me`, has at an address. In

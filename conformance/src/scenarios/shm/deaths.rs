@@ -21,6 +21,7 @@ pub(super) const ALL: &[Scenario] = table![
     death_of_a_stopped_process_detaches,
     death_in_the_middle_of_attaching_and_detaching,
     death_stamps_time_and_pid,
+    death_is_older_than_what_comes_after_it,
     stopped_process_stays_attached,
     orphan_stays_attached,
     process_that_closed_everything_stays_attached,
@@ -57,6 +58,22 @@ fn ends(t: &Stage, end: fn(), expected: Ending) {
 fn raise(signal: i32) {
     process::kill(process::own_pid(), signal).expect("a signal to myself");
     crate::board::poll("the signal ends us", || None::<()>);
+}
+
+/// What broke: the dead one's pid was stamped when somebody looked, over that of who came between.
+fn death_is_older_than_what_comes_after_it(t: &Stage) {
+    let segment = t.segment(2 * PAGE);
+    let dies = || t.join(t.spawn("child", |t| drop(t.attach(segment))));
+    let used_by_us = || assert_eq!(t.shm_stat(segment).must().lpid, process::own_pid(), "lpid");
+    dies();
+    let at = t.attach(segment);
+    used_by_us();
+    dies();
+    t.munmap(at + PAGE, PAGE).must();
+    used_by_us();
+    dies();
+    t.detach(at);
+    used_by_us();
 }
 
 fn exit_detaches(t: &Stage) {

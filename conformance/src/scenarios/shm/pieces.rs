@@ -2,9 +2,9 @@
 
 use crate::mapping::{Access, PAGE, access, hole, peek, poke};
 use crate::scenarios::{Scenario, table};
-use crate::shm::{SHM_REMAP, Segment};
+use crate::shm::{SHM_RDONLY, SHM_REMAP, Segment};
 use crate::stage::Stage;
-use libc::{EINVAL, MADV_DONTFORK, PROT_READ, PROT_WRITE};
+use libc::{EACCES, EINVAL, ENOMEM, MADV_DONTFORK, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE};
 
 pub(super) const ALL: &[Scenario] = table![
     unmapping_an_attachment_detaches_it,
@@ -18,6 +18,11 @@ pub(super) const ALL: &[Scenario] = table![
     detaching_after_the_middle_was_unmapped_takes_both_ends,
     protecting_a_part_makes_more_attachments,
     protecting_a_part_and_back_rejoins_nothing,
+    protecting_at_the_side_of_its_like_moves_the_border,
+    protecting_a_whole_piece_like_its_neighbours_rejoins_nothing,
+    protecting_over_a_hole_counts_what_comes_before,
+    protecting_what_may_not_be_written_counts_what_comes_before,
+    advising_over_a_hole_counts_what_comes_behind,
     locking_a_part_makes_more_attachments,
     advising_a_part_makes_more_attachments,
     moved_attachment_is_detached_by_its_new_address,
@@ -139,6 +144,69 @@ fn protecting_a_part_and_back_rejoins_nothing(t: &Stage) {
     t.everybody_sees(segment, 3);
     t.detach(at);
     t.attached(segment, 0);
+}
+
+/// What broke: it was cut off, and counted, though nothing tells it from its neighbour.
+fn protecting_at_the_side_of_its_like_moves_the_border(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.mprotect(at, PAGE, PROT_READ).must();
+    t.mprotect(at + PAGE, PAGE, PROT_READ).must();
+    t.everybody_sees(segment, 2);
+    t.mprotect(at + PAGE, PAGE, PROT_READ | PROT_WRITE).must();
+    t.everybody_sees(segment, 2);
+    // From within one piece into the next.
+    t.mprotect(at + 2 * PAGE, 2 * PAGE, PROT_NONE).must();
+    t.everybody_sees(segment, 3);
+    t.mprotect(at + PAGE, 2 * PAGE, PROT_READ | PROT_EXEC)
+        .must();
+    t.everybody_sees(segment, 3);
+    let child = t.spawn("child", |t| t.attached(segment, 6));
+    t.join(child);
+    t.munmap(at + PAGE, 2 * PAGE).must();
+    t.everybody_sees(segment, 2);
+    t.detach(at);
+    t.everybody_sees(segment, 0);
+    assert_eq!(access(at + 3 * PAGE), Access::None);
+}
+
+fn protecting_a_whole_piece_like_its_neighbours_rejoins_nothing(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.mprotect(at, PAGE, PROT_READ).must();
+    t.mprotect(at, PAGE, PROT_READ | PROT_WRITE).must();
+    t.everybody_sees(segment, 2);
+    t.mprotect(at + PAGE, PAGE, PROT_READ).must();
+    t.everybody_sees(segment, 3);
+    t.mprotect(at, 4 * PAGE, PROT_READ).must();
+    t.everybody_sees(segment, 3);
+}
+
+fn protecting_over_a_hole_counts_what_comes_before(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at + 2 * PAGE, PAGE).must();
+    t.everybody_sees(segment, 2);
+    t.mprotect(at + PAGE, 3 * PAGE, PROT_READ).fails(ENOMEM);
+    t.everybody_sees(segment, 3);
+    assert_eq!(access(at + PAGE), Access::Read);
+    assert_eq!(access(at + 3 * PAGE), Access::Write);
+    t.mprotect(at + 2 * PAGE, 2 * PAGE, PROT_READ).fails(ENOMEM);
+    t.everybody_sees(segment, 3);
+}
+
+fn protecting_what_may_not_be_written_counts_what_comes_before(t: &Stage) {
+    let (one, other) = (t.segment(2 * PAGE), t.segment(PAGE));
+    let free = hole(3 * PAGE);
+    t.shmat(one, free, 0).must();
+    t.shmat(other, free + 2 * PAGE, SHM_RDONLY).must();
+    t.mprotect(free + PAGE, 2 * PAGE, PROT_WRITE).fails(EACCES);
+    t.everybody_sees(one, 2);
+    t.everybody_sees(other, 1);
+}
+
+fn advising_over_a_hole_counts_what_comes_behind(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    t.munmap(at + PAGE, PAGE).must();
+    t.madvise(at, 3 * PAGE, MADV_DONTFORK).fails(ENOMEM);
+    t.everybody_sees(segment, 3);
 }
 
 fn locking_a_part_makes_more_attachments(t: &Stage) {

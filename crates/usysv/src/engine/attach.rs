@@ -253,6 +253,8 @@ impl Engine {
             len: part.len,
             piece: at as u32,
         };
+        // Whoever died before was the last to use it only until now.
+        segment.sweep()?;
         // The caller, who may be a vfork child in its parent's memory.
         segment.add(held, sys::getpid())
     }
@@ -291,6 +293,8 @@ impl Engine {
             return;
         }
         let done = self.on_segment(part.id, |segment| {
+            // As in `count_in`.
+            segment.sweep()?;
             guard.drop_piece(at);
             crashpoint!("shm.detach.dropped");
             segment.free(part.slot, sys::getpid())?;
@@ -406,6 +410,26 @@ impl Engine {
         }
         crashpoint!("shm.cut.kept");
         guard.lay(at, part.start, head);
+    }
+
+    /// Two pieces that lie side by side meet at another address.
+    pub(super) fn move_border(
+        &self,
+        guard: &Guard<'_>,
+        (lower_at, lower): (usize, &Part),
+        (upper_at, upper): (usize, &Part),
+        border: usize,
+    ) {
+        let (head, tail) = (border - lower.start, upper.end() - border);
+        guard.lay(lower_at, lower.start, head);
+        guard.lay(upper_at, border, tail);
+        crashpoint!("shm.border.laid");
+        for (slot, start, len) in [(lower.slot, lower.start, head), (upper.slot, border, tail)] {
+            if slot != NO_SLOT {
+                // As in `moved`. Both addresses are the attachment's, the old and the new ones.
+                let _ = self.on_segment(lower.id, |segment| segment.change(slot, start, len));
+            }
+        }
     }
 
     /// The memory of a piece was moved by `mremap`.

@@ -2,7 +2,9 @@
 //! `munmap`, `mmap`, `mremap`, `mprotect`, `mlock` and `madvise`.
 
 use super::Engine;
-use crate::shm::pieces::{DONT_FORK, Guard};
+use crate::maps;
+use crate::shm::pieces::{DONT_FORK, Guard, Part};
+use crate::sys;
 
 /// The attachments of this process, held still while a memory call runs.
 pub struct Changing<'a> {
@@ -93,27 +95,74 @@ impl Changing<'_> {
         self.engine.taken(&self.guard, start, whole(len), None);
     }
 
-    /// The range's mappings have these flags now.
+    /// The range's mappings have these flags now; holes in it are passed over.
     pub fn flagged(&self, start: usize, len: usize, flags: Flags) {
         let end = start.saturating_add(whole(len));
-        let change = |old: u32| old & !flags.clear | flags.set;
-        for address in [start, end] {
-            let within = |part: &crate::shm::pieces::Part| {
-                part.start < address && address < part.end() && change(part.flags) != part.flags
-            };
-            if self.guard.pieces.find(0, within).is_some() {
-                self.engine.cut(&self.guard, address, None);
-            }
+        let mut from = start;
+        while let Some((at, part)) = self.lowest_within(from, end) {
+            let last = part.end().min(end);
+            self.flag(at, &part, part.start.max(from), last, flags);
+            from = last;
         }
-        let mut from = 0;
-        while let Some((at, part)) = self
-            .guard
-            .pieces
-            .find(from, |part| part.start >= start && part.end() <= end)
-        {
-            self.guard.set_flags(at, change(part.flags));
+    }
+
+    /// `mprotect` failed, at a hole or at what may not be so: what lies before that is changed.
+    pub fn partly_protected(&self, start: usize, len: usize, prot: i32) {
+        let end = start.saturating_add(whole(len));
+        let changed = maps::protected_from(sys::getpid(), start, end, prot);
+        self.flagged(start, changed, Flags::protection(prot));
+    }
+
+    fn lowest_within(&self, start: usize, end: usize) -> Option<(usize, Part)> {
+        let (mut lowest, mut from) = (None::<(usize, Part)>, 0);
+        // Of an empty range nothing, also where a piece goes on over its place.
+        let within = |part: &Part| start < end && part.start < end && part.end() > start;
+        while let Some((at, part)) = self.guard.pieces.find(from, within) {
+            lowest = lowest
+                .filter(|(_, low)| low.start < part.start)
+                .or(Some((at, part)));
             from = at + 1;
         }
+        lowest
+    }
+
+    /// Changes a piece's flags from `start` to `end`. As Linux does since 6.4 (`vma_modify`): at the
+    /// side of a piece of the same attachment that has these flags already, the border between the
+    /// two moves; elsewhere pieces are cut. Two never become one.
+    fn flag(&self, at: usize, part: &Part, start: usize, end: usize, flags: Flags) {
+        let new = part.flags & !flags.clear | flags.set;
+        if new == part.flags {
+            return;
+        }
+        let (head, tail) = (start == part.start, end == part.end());
+        let alike = |other: &Part| (other.flags, other.id, other.base) == (new, part.id, part.base);
+        let beside = match (head, tail) {
+            (true, false) => self.find(|other| other.end() == start && alike(other)),
+            (false, true) => self.find(|other| other.start == end && alike(other)),
+            _ => None,
+        };
+        match beside {
+            Some((before, lower)) if head => {
+                let (lower, upper) = ((before, &lower), (at, part));
+                self.engine.move_border(&self.guard, lower, upper, end);
+            }
+            Some((after, upper)) => {
+                let (lower, upper) = ((at, part), (after, &upper));
+                self.engine.move_border(&self.guard, lower, upper, start);
+            }
+            None => {
+                self.engine.cut(&self.guard, start, None);
+                self.engine.cut(&self.guard, end, None);
+                let cut = |part: &Part| (part.start, part.end()) == (start, end);
+                if let Some((at, _)) = self.find(cut) {
+                    self.guard.set_flags(at, new);
+                }
+            }
+        }
+    }
+
+    fn find(&self, fits: impl Fn(&Part) -> bool) -> Option<(usize, Part)> {
+        self.guard.pieces.find(0, fits)
     }
 
     /// `mremap` moved or resized what was at `old`; with `kept` it is there as well.

@@ -134,7 +134,15 @@ fn fork(engine: &Engine) {
     }
 }
 
-/// What the preload library tells of `munmap` and `mremap`.
+/// What the preload library tells of `mprotect`.
+fn protect(engine: &Engine, at: usize, len: usize, prot: i32) {
+    let changing = engine.changing(at, len).expect("an attachment");
+    // SAFETY: pages of our own attachment, which nobody uses.
+    unsafe { libc::mprotect(at as *mut libc::c_void, len, prot) };
+    changing.flagged(at, len, usysv::Flags::protection(prot));
+}
+
+/// What it tells of `munmap` and `mremap`.
 fn cut_and_move(engine: &Engine, shmid: i32) {
     let at = attach(engine, shmid);
     let middle = at + PAGE;
@@ -195,6 +203,17 @@ fn attaching() -> Vec<Scenario> {
                 }
             },
             exact: false,
+            ..PLAIN
+        },
+        Scenario {
+            name: "move the border of two pieces",
+            act: |engine, shmid| {
+                let at = attach(engine, shmid);
+                protect(engine, at, PAGE, libc::PROT_READ);
+                protect(engine, at + PAGE, PAGE, libc::PROT_READ);
+                assert_eq!(engine.shm_stat(shmid).expect("IPC_STAT").shm_nattch, 2);
+            },
+            company: None,
             ..PLAIN
         },
         Scenario {
