@@ -30,19 +30,19 @@ pub struct Hands {
     pub reply: Reply,
     /// Begotten by the house, or it.
     pub of_house: bool,
-    /// Attachments at addresses that the system chose.
+    /// Attachments at addresses that the system chose, of this thread's own making.
     pub spots: Vec<usize>,
 }
 
 impl Hands {
-    pub fn new() -> Hands {
+    pub fn new(of_house: bool) -> Hands {
         Hands {
             area: map(AREA, libc::PROT_READ | libc::PROT_WRITE),
             read_only: map(PAGE, libc::PROT_READ),
             at: null_mut(),
             len: 0,
             reply: Reply::new(),
-            of_house: true,
+            of_house,
             spots: Vec::new(),
         }
     }

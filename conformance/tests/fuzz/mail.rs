@@ -2,6 +2,7 @@
 //! reply in each slot. Both ends are the same program, so that Rust values may lie there.
 
 use crate::calls::Call;
+use crate::limits::Limit;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -22,7 +23,15 @@ pub enum Order {
     Call(Call),
     /// Fork; the child is the player in this slot.
     Fork(usize),
+    /// Begin a thread, which is the player in this slot.
+    Thread(usize),
     Exit,
+    /// End this thread alone.
+    Leave,
+    /// Begin the same program afresh, which answers.
+    Exec,
+    /// Write a limit of the namespace; none: those that it began with.
+    Limit(Option<(Limit, u32)>),
     /// Say what these objects show, by mechanism.
     Look([[i32; LOOKS]; 3]),
     /// Remove an object of a mechanism.
@@ -101,6 +110,9 @@ struct Slot {
     reply: UnsafeCell<Reply>,
 }
 
+// SAFETY: threads and processes alike touch the cells by turns only, which the words tell.
+unsafe impl Sync for Slot {}
+
 /// The slots of a side.
 #[derive(Clone, Copy)]
 pub struct Mail(&'static [Slot; SLOTS]);
@@ -125,14 +137,21 @@ impl Mail {
         fd
     }
 
+    /// For the driver, who passes the descriptor on before.
     pub fn open(fd: i32) -> Mail {
+        let mail = Mail::of(fd);
+        // SAFETY: no further use of the descriptor is made through this number.
+        unsafe { libc::close(fd) };
+        mail
+    }
+
+    /// For the processes, who keep the descriptor: they may begin afresh.
+    pub fn of(fd: i32) -> Mail {
         let len = size_of::<[Slot; SLOTS]>();
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd, 0) };
         assert_ne!(at, libc::MAP_FAILED);
-        // SAFETY: no further use of the descriptor is made through this number.
-        unsafe { libc::close(fd) };
         // SAFETY: zeros are values of the atomics; the cells are read only after `tell` and
         // `answer` wrote them. Unmapped in `close` only.
         Mail(unsafe { &*at.cast() })

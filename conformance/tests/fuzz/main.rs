@@ -12,6 +12,7 @@
 mod calls;
 mod dice;
 mod hands;
+mod limits;
 mod mail;
 mod msg;
 mod player;
@@ -42,10 +43,10 @@ const SHRINKING: Duration = Duration::from_secs(120);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, house, fd] = &arguments[..]
+    if let [_, house, place @ ..] = &arguments[..]
         && house == "house"
     {
-        player::house(mail::Mail::open(fd.parse().expect("a descriptor")));
+        player::begin(place);
     }
     let trial = Trial::test("kernel_and_engine_agree", agree);
     libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit();

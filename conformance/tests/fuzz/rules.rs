@@ -51,6 +51,18 @@ impl Side {
         Some(call)
     }
 
+    /// Whether nobody can tell that a player's process was stopped. usysv keeps a sleeper's place in
+    /// line; Linux gives it the last one, or ends a `semop`.
+    pub fn may_pause(&self, player: usize) -> bool {
+        let members = self.process(player).into_iter();
+        let mut members = members.filter_map(|slot| self.members[slot].as_ref());
+        members.all(|member| match member.busy {
+            Some(Call::Msg(msg::Call::Receive { queue, .. })) => self.sleepers(false, queue) == 1,
+            Some(call) => !matches!(call, Call::Sem(_)),
+            None => true,
+        })
+    }
+
     fn sleepers(&self, senders: bool, queue: Which) -> usize {
         let members = self.members.iter().flatten();
         let sleepers = members.filter(|member| match member.busy {

@@ -9,7 +9,8 @@ use crate::hands::{Buffer, Hands, hash};
 use crate::mail::Field;
 use crate::player::{tell_perm, tell_result};
 use libc::{
-    IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, SHM_EXEC, SHM_LOCK, SHM_RDONLY,
+    IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, MADV_DOFORK, MADV_DONTFORK,
+    MADV_NORMAL, MADV_RANDOM, PROT_NONE, PROT_READ, PROT_WRITE, SHM_EXEC, SHM_LOCK, SHM_RDONLY,
     SHM_REMAP, SHM_RND, SHM_UNLOCK, shmid_ds,
 };
 use std::mem::offset_of;
@@ -59,11 +60,8 @@ pub enum Call {
     Write { at: At, offset: u32, byte: u8, len: u32 },
     Read { at: At, offset: u32, len: u32 },
     Unmap { page: u8, pages: u8 },
-    /// One page: of a longer range the kernel changes what lies before the first hole, and the
-    /// library then counts what the call's result says. What a page gets differs from what its
-    /// neighbours get: where that is the same, the kernel moves the border between two pieces, and
-    /// the library cuts a third.
-    Protect { page: u8 },
+    Protect { page: u8, pages: u8, prot: i32 },
+    Advise { page: u8, pages: u8, advice: i32 },
     Set { segment: Which, mode: Flags<2>, uid: u32, gid: u32, buffer: Buffer },
     Remove { segment: Which },
     Lock { segment: Which, cmd: i32 },
@@ -155,11 +153,19 @@ impl Call {
                 // SAFETY: nobody refers to memory in the window.
                 hands.call(|| unsafe { libc::munmap(at as *mut _, len) }.into());
             }
-            Call::Protect { page } => {
-                let prot = [libc::PROT_READ, libc::PROT_NONE][page as usize % 2];
-                let (at, len) = pages_of(page, 1);
+            Call::Protect { page, pages, prot } => {
+                let (at, len) = pages_of(page, pages);
                 // SAFETY: as above.
                 hands.call(|| unsafe { libc::mprotect(at as *mut _, len, prot) }.into());
+            }
+            Call::Advise {
+                page,
+                pages,
+                advice,
+            } => {
+                let (at, len) = pages_of(page, pages);
+                // SAFETY: as above; the advice does not touch what is there.
+                hands.call(|| unsafe { libc::madvise(at as *mut _, len, advice) }.into());
             }
             Call::Set {
                 segment,
@@ -259,8 +265,17 @@ impl Call {
                 len,
             },
             74..78 => Call::Unmap { page, pages },
-            78..81 => Call::Protect { page },
-            81..84 => Call::Set {
+            78..81 => Call::Protect {
+                page,
+                pages,
+                prot: dice.of(&[PROT_NONE, PROT_READ, PROT_READ, PROT_READ | PROT_WRITE]),
+            },
+            81 => Call::Advise {
+                page,
+                pages,
+                advice: dice.of(&[MADV_DONTFORK, MADV_DOFORK, MADV_RANDOM, MADV_NORMAL]),
+            },
+            82..84 => Call::Set {
                 segment,
                 mode: Flags(calls::mode(dice)),
                 uid: calls::user(dice).0,
@@ -362,8 +377,9 @@ fn copy(writes: bool, ours: *mut u8, address: usize, len: u32) -> i64 {
     } else {
         libc::process_vm_readv
     };
+    // The process's own id finds no memory once its first thread is gone.
     // SAFETY: a buffer of this length, and memory that nobody refers to, or none.
-    unsafe { copy(libc::getpid(), &local, 1, &remote, 1, 0) as i64 }
+    unsafe { copy(libc::gettid(), &local, 1, &remote, 1, 0) as i64 }
 }
 
 fn control(id: i32, cmd: i32, at: *mut u8) -> i64 {

@@ -27,7 +27,10 @@ pub struct Shown {
 }
 
 pub struct Member {
+    /// Of its process, which other threads may share.
     pid: i32,
+    tid: i32,
+    /// Of the thread.
     stat: File,
     /// Readable when the process has ended. Asking `stat` then would keep its memory alive, and
     /// have its attachments end in our name.
@@ -55,11 +58,47 @@ pub struct Side {
     pub makers: BTreeMap<(usize, i32), u32>,
     /// A receiver was killed in its sleep.
     pub receiver_died: bool,
+    /// There are other limits than at first.
+    limited: bool,
     /// Pids in the order of birth.
     born: Vec<i32>,
     /// From which on times are shown, or none if only whether there was one.
     pub origin: Option<i64>,
     _directory: Option<WorldDirectory>,
+}
+
+impl Member {
+    fn new(pid: i32, tid: i32, uid: u32) -> Result<Member, String> {
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
+        let stat = File::open(format!("/proc/{pid}/task/{tid}/stat"));
+        let (Ok(stat), true) = (stat, fd >= 0) else {
+            return Err(format!("thread {tid} of {pid} is not there"));
+        };
+        // SAFETY: a new descriptor, ours.
+        let ended = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Member {
+            pid,
+            tid,
+            stat,
+            ended,
+            busy: None,
+            uid,
+        })
+    }
+
+    /// The letter of the thread's state; none: it is no more.
+    fn state(&self) -> Option<u8> {
+        let mut text = [0; 64];
+        let len = self.stat.read_at(&mut text, 0).ok()?;
+        let end = text[..len].iter().rposition(|&c| c == b')')?;
+        text.get(end + 2).copied()
+    }
+
+    /// Has not returned from a receive.
+    fn receives(&self) -> bool {
+        matches!(self.busy, Some(Call::Msg(msg::Call::Receive { .. })))
+    }
 }
 
 impl Side {
@@ -69,7 +108,7 @@ impl Side {
         let fd = Mail::create();
         let mut command = Command::new(program);
         command
-            .args(["house", &fd.to_string()])
+            .args(["house", &fd.to_string(), "0", "0", "1"])
             .process_group(0)
             .env_remove("LD_PRELOAD");
         let directory = match library_beside {
@@ -90,6 +129,7 @@ impl Side {
             objects: Default::default(),
             makers: BTreeMap::new(),
             receiver_died: false,
+            limited: false,
             born: Vec::new(),
             origin: None,
             _directory: directory,
@@ -110,6 +150,9 @@ impl Side {
         for slot in 1..=PLAYERS {
             self.end(slot, |member, _| kill(member.pid, libc::SIGKILL))?;
         }
+        if std::mem::take(&mut self.limited) {
+            self.house(Order::Limit(None))?;
+        }
         for mechanism in 0..3 {
             self.makers.clear();
             for id in std::mem::take(&mut self.objects[mechanism]) {
@@ -129,21 +172,59 @@ impl Side {
                 let uid = self.member(player).uid;
                 if let Some(call) = self.resolve(call, uid) {
                     if let Call::Become { uid, .. } = call {
-                        self.member(player).uid = uid;
+                        // Threads ask each other, the first one of the process too.
+                        if !self.has_first_thread(player) {
+                            return Ok(());
+                        }
+                        for slot in self.process(player) {
+                            self.member(slot).uid = uid;
+                        }
                     }
                     self.member(player).busy = Some(call);
                     self.mail.tell(player, Order::Call(call));
                 }
             }
-            Step::Enter { player } => self.beget(0, player)?,
+            Step::Enter { player } => self.beget(0, player, Order::Fork(player))?,
             Step::Fork { player, child } => {
                 if let Some(player) = self.idle(player) {
-                    self.beget(player, child)?;
+                    self.beget(player, child, Order::Fork(child))?;
+                }
+            }
+            Step::Thread { player, other } => {
+                if let Some(player) = self.idle(player) {
+                    self.beget(player, other, Order::Thread(other))?;
                 }
             }
             Step::Signal { player } => {
                 if let Some(member) = &self.members[player] {
-                    kill(member.pid, libc::SIGUSR1);
+                    // SAFETY: no pointers; a thread of ours.
+                    unsafe {
+                        libc::syscall(libc::SYS_tgkill, member.pid, member.tid, libc::SIGUSR1)
+                    };
+                }
+            }
+            Step::Pause { player } => {
+                if self.members[player].is_some() && self.may_pause(player) {
+                    self.pause(player)?;
+                }
+            }
+            Step::Leave { player } => {
+                if self.idle(player) == Some(player) && self.process(player).len() > 1 {
+                    self.leave(player)?;
+                }
+            }
+            Step::Exec { player, look } => {
+                // With another user's id, the loader would not preload anything.
+                if self.idle(player) == Some(player) && !self.is_user(player) {
+                    self.exec(player)?;
+                    self.undo_if(look)?;
+                }
+            }
+            Step::Limit { limit, value } => {
+                self.limited = true;
+                let shown = self.house(Order::Limit(Some((limit, value))))?;
+                if shown.ret < 1 {
+                    return Err(format!("{limit:?} cannot be set: {shown:?}"));
                 }
             }
             Step::Exit { player, look } => {
@@ -153,8 +234,6 @@ impl Side {
                 }
             }
             Step::Kill { player, look } => {
-                let busy = self.members[player].as_ref().and_then(|member| member.busy);
-                self.receiver_died |= matches!(busy, Some(Call::Msg(msg::Call::Receive { .. })));
                 self.end(player, |member, _| kill(member.pid, libc::SIGKILL))?;
                 self.undo_if(look)?;
             }
@@ -191,46 +270,111 @@ impl Side {
         })
     }
 
-    fn beget(&mut self, parent: usize, slot: usize) -> Result<(), String> {
+    /// Has a player fork or begin a thread, for a slot.
+    fn beget(&mut self, parent: usize, slot: usize, order: Order) -> Result<(), String> {
         if self.members[slot].is_some() {
             return Ok(());
         }
         self.mail.reset(slot);
-        self.mail.tell(parent, Order::Fork(slot));
-        if !eventually(PATIENCE, || {
-            self.mail.progress(parent) == Progress::Returned
-        }) {
-            return Err(format!("fork in slot {parent} hangs"));
-        }
-        let pid = self.mail.reply(parent).ret as i32;
-        // SAFETY: no pointers.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
-        let stat = File::open(format!("/proc/{pid}/stat"));
-        let (Ok(stat), true) = (stat, fd >= 0) else {
-            return Err(format!("the child {pid} of slot {parent} is not there"));
+        let tid = self.obey(parent, order)?;
+        let parent = self.members[parent].as_ref();
+        let pid = match (order, parent) {
+            (Order::Thread(_), Some(parent)) => parent.pid,
+            _ => tid,
         };
-        // SAFETY: a new descriptor, ours.
-        let ended = unsafe { OwnedFd::from_raw_fd(fd) };
-        self.born.push(pid);
-        let uid = self.members[parent].as_ref().map_or(0, |parent| parent.uid);
-        self.members[slot] = Some(Member {
-            pid,
-            stat,
-            ended,
-            busy: None,
-            uid,
-        });
+        let uid = parent.map_or(0, |parent| parent.uid);
+        // Where a message is handed to a thread, Linux says which.
+        self.born.push(tid);
+        self.members[slot] = Some(Member::new(pid, tid, uid)?);
         Ok(())
     }
 
+    /// The result of an order that takes no time.
+    fn obey(&self, slot: usize, order: Order) -> Result<i32, String> {
+        self.mail.tell(slot, order);
+        match eventually(PATIENCE, || self.mail.progress(slot) == Progress::Returned) {
+            true => Ok(self.mail.reply(slot).ret as i32),
+            false => Err(format!("{order:?} hangs in slot {slot}")),
+        }
+    }
+
+    /// Ends a player's process.
     fn end(&mut self, slot: usize, how: impl FnOnce(&Member, Mail)) -> Result<(), String> {
+        let threads = self.process(slot);
         let Some(member) = self.members[slot].take() else {
             return Ok(());
         };
+        self.receiver_died |= member.receives();
+        self.forget(&threads);
         how(&member, self.mail);
         match eventually(PATIENCE, || has_ended(&member)) {
             true => Ok(()),
             false => Err(format!("player {slot} does not end: {}", tells(member.pid))),
+        }
+    }
+
+    /// These threads end with their process.
+    fn forget(&mut self, threads: &[usize]) {
+        for slot in threads {
+            let ended = self.members[*slot].take();
+            self.receiver_died |= ended.is_some_and(|member| member.receives());
+        }
+    }
+
+    /// The slots of a player's process.
+    pub fn process(&self, player: usize) -> Vec<usize> {
+        let Some(pid) = self.members[player].as_ref().map(|member| member.pid) else {
+            return Vec::new();
+        };
+        let of_it = |slot: &usize| self.members[*slot].as_ref().is_some_and(|m| m.pid == pid);
+        (1..=PLAYERS).filter(of_it).collect()
+    }
+
+    fn has_first_thread(&self, player: usize) -> bool {
+        let members = self.process(player).into_iter();
+        let mut members = members.filter_map(|slot| self.members[slot].as_ref());
+        members.any(|member| member.tid == member.pid)
+    }
+
+    /// Ends a player's thread.
+    fn leave(&mut self, player: usize) -> Result<(), String> {
+        self.mail.tell(player, Order::Leave);
+        let member = self.members[player].take().expect("a player in this slot");
+        // The first thread stays in the list until the process ends.
+        match eventually(PATIENCE, || matches!(member.state(), None | Some(b'Z'))) {
+            true => Ok(()),
+            false => Err(format!(
+                "player {player} does not leave: {}",
+                tells(member.pid)
+            )),
+        }
+    }
+
+    fn exec(&mut self, player: usize) -> Result<(), String> {
+        if self.obey(player, Order::Exec)? != 0 {
+            return Err(format!("player {player} cannot exec"));
+        }
+        let (pid, uid) = (self.member(player).pid, self.member(player).uid);
+        self.forget(&self.process(player));
+        self.members[player] = Some(Member::new(pid, pid, uid)?);
+        Ok(())
+    }
+
+    fn pause(&mut self, player: usize) -> Result<(), String> {
+        let threads = self.process(player);
+        let pid = self.member(player).pid;
+        let members = || {
+            threads
+                .iter()
+                .filter_map(|slot| self.members[*slot].as_ref())
+        };
+        let stops = |member: &Member| member.state() == Some(b'T');
+        kill(pid, libc::SIGSTOP);
+        let stopped = eventually(PATIENCE, || members().all(stops));
+        kill(pid, libc::SIGCONT);
+        match stopped && eventually(PATIENCE, || !members().any(stops)) {
+            true => Ok(()),
+            false => Err(format!("player {player} does not pause: {}", tells(pid))),
         }
     }
 
@@ -281,12 +425,7 @@ impl Side {
         let asleep = match self.mail.progress(slot) {
             Progress::Returned => return State::Returned,
             Progress::Told => false,
-            Progress::Entered if call.may_sleep() => {
-                let mut text = [0; 64];
-                let len = member.stat.read_at(&mut text, 0).unwrap_or(0);
-                let end = text[..len].iter().rposition(|&c| c == b')');
-                end.and_then(|end| text.get(end + 2)) == Some(&b'S')
-            }
+            Progress::Entered if call.may_sleep() => member.state() == Some(b'S'),
             Progress::Entered => false,
         };
         match self.mail.progress(slot) {

@@ -2,6 +2,7 @@
 
 use crate::calls::{Call, Flags, user};
 use crate::dice::Dice;
+use crate::limits::{self, Limit};
 use crate::mail::PLAYERS;
 use crate::{msg, sem, shm};
 use libc::IPC_CREAT;
@@ -24,11 +25,33 @@ pub enum Step {
         player: usize,
         child: usize,
     },
+    /// A player begins a thread, who is a player too.
+    Thread {
+        player: usize,
+        other: usize,
+    },
     /// A handler runs in a player.
     Signal {
         player: usize,
     },
-    /// `look`: the house looks before it expects sleepers to have noticed.
+    /// A player's process is stopped, and goes on.
+    Pause {
+        player: usize,
+    },
+    /// A player's thread ends, and the process does not.
+    Leave {
+        player: usize,
+    },
+    /// A player's process begins its program afresh.
+    Exec {
+        player: usize,
+        look: bool,
+    },
+    Limit {
+        limit: Limit,
+        value: u32,
+    },
+    /// With its threads. `look`: the house looks before it expects sleepers to have noticed.
     Exit {
         player: usize,
         look: bool,
@@ -66,6 +89,10 @@ struct Mood {
     users: bool,
     /// No wild pointers.
     careful: bool,
+    /// Whether players have threads.
+    threads: bool,
+    /// Whether limits are low.
+    limits: bool,
     /// Players that there may be.
     players: u64,
     sem: sem::Mood,
@@ -82,6 +109,8 @@ pub fn sequence(dice: &mut Dice, length: usize) -> Vec<Step> {
         },
         users: dice.one_in(4),
         careful: dice.one_in(2),
+        threads: dice.one_in(3),
+        limits: dice.one_in(8),
         players: if dice.one_in(12) {
             PLAYERS as u64
         } else {
@@ -120,7 +149,21 @@ impl Mood {
         let (player, other) = (player(), player());
         let look = !dice.one_in(32);
         match dice.roll(100) {
+            0..6 if self.threads => Step::Thread { player, other },
+            6..8 if self.threads => Step::Leave { player },
+            0..6 if self.limits && dice.one_in(2) => {
+                let (limit, value) = limits::random(dice);
+                Step::Limit { limit, value }
+            }
+            _ => self.plain_step(player, other, look, dice),
+        }
+    }
+
+    fn plain_step(&self, player: usize, other: usize, look: bool, dice: &mut Dice) -> Step {
+        match dice.roll(100) {
             0..3 => Step::Signal { player },
+            18 => Step::Exec { player, look },
+            19..21 => Step::Pause { player },
             3 => Step::Exit { player, look },
             4..7 => Step::Kill { player, look },
             7..11 => Step::Enter { player },

@@ -10,6 +10,7 @@ pub(super) const ALL: &[Scenario] = table![
     thread_waits_while_another_sends,
     thread_waits_for_room_while_another_receives,
     threads_send_under_the_process_id,
+    message_handed_to_a_thread_names_the_thread,
     threads_wait_for_their_own_types,
     waiting_threads_are_served_in_turn,
     removal_by_a_thread_wakes_the_others,
@@ -54,6 +55,20 @@ fn threads_send_under_the_process_id(t: &Stage) {
         (stat.lspid, stat.lrpid),
         (process::own_pid(), process::own_pid())
     );
+}
+
+/// What broke: the process was named, as it is where the thread finds the message there.
+fn message_handed_to_a_thread_names_the_thread(t: &Stage) {
+    let queue = t.private();
+    let thread = t.thread("thread", move |t| {
+        t.tell(process::own_tid().into());
+        t.take(queue, 0);
+    });
+    let tid = t.hear(&thread, 1);
+    t.wait_blocked(&thread);
+    t.put(queue, 1, "x");
+    t.join_thread(thread);
+    assert_eq!(i64::from(t.stat(queue).must().lrpid), tid);
 }
 
 fn threads_wait_for_their_own_types(t: &Stage) {

@@ -63,7 +63,12 @@ fn raise(signal: i32) {
 /// What broke: the dead one's pid was stamped when somebody looked, over that of who came between.
 fn death_is_older_than_what_comes_after_it(t: &Stage) {
     let segment = t.segment(2 * PAGE);
-    let dies = || t.join(t.spawn("child", |t| drop(t.attach(segment))));
+    let dies = || {
+        let child = t.spawn("child", |t| {
+            t.attach(segment);
+        });
+        t.join(child);
+    };
     let used_by_us = || assert_eq!(t.shm_stat(segment).must().lpid, process::own_pid(), "lpid");
     dies();
     let at = t.attach(segment);

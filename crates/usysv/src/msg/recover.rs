@@ -131,7 +131,7 @@ impl Locked<'_> {
                 {
                     let before = self.slot(owner).map_or(0, |owner| owner.seq.load(Relaxed));
                     let _ = self.redo_passed_over(slot, before);
-                    self.stamp_receive(waiter.pid.load(Relaxed), h.op_time.load(Relaxed));
+                    self.stamp_receive(waiter.tid.load(Relaxed), h.op_time.load(Relaxed));
                     waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
                     waiter.news.store(GOT, Relaxed);
                     crashpoint!("msg.redo.handed");

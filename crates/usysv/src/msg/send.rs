@@ -310,7 +310,8 @@ impl Locked<'_> {
         crashpoint!("msg.hand.after_commit");
         self.mark_handed(index, owner)?;
         self.stamp_send(pid, time);
-        self.stamp_receive(waiter.pid.load(Relaxed), time);
+        // Linux names the thread here, and the process where one receives for itself.
+        self.stamp_receive(waiter.tid.load(Relaxed), time);
         crashpoint!("msg.hand.stamped");
         self.tell_passed_over(mtype, self.slot(owner)?.seq.load(Relaxed))?;
         self.tell(owner, GOT)?;

@@ -474,8 +474,8 @@ impl Locked<'_> {
         let message = waiter.message.load(Relaxed);
         if self.slot(message)?.state.load(Relaxed) == HANDED {
             // Killed in between, the message is still handed over, and whoever takes it back does
-            // this again: the pid says whether it is still to be done, so it goes last.
-            if self.h.lrpid.load(Relaxed) == waiter.pid.load(Relaxed) {
+            // this again: the id says whether it is still to be done, so it goes last.
+            if self.h.lrpid.load(Relaxed) == waiter.tid.load(Relaxed) {
                 let rtime = waiter.old_rtime.load(Relaxed);
                 self.h.rtime.store(rtime, Relaxed);
                 crashpoint!("msg.take_back.time");
