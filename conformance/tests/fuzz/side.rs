@@ -59,7 +59,7 @@ pub struct Side {
     /// A receiver was killed in its sleep.
     pub receiver_died: bool,
     /// There are other limits than at first.
-    limited: bool,
+    pub limited: bool,
     /// Pids in the order of birth.
     born: Vec<i32>,
     /// From which on times are shown, or none if only whether there was one.

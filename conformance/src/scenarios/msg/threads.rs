@@ -62,7 +62,7 @@ fn message_handed_to_a_thread_names_the_thread(t: &Stage) {
     let queue = t.private();
     let thread = t.thread("thread", move |t| {
         t.tell(process::own_tid().into());
-        t.take(queue, 0);
+        t.recv(queue, 100, 0, 0).must();
     });
     let tid = t.hear(&thread, 1);
     t.wait_blocked(&thread);
