@@ -4,17 +4,13 @@ use crate::bell::{self, Bell};
 use crate::namespace::Namespace;
 
 pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
-    ns.rings(Bell {
-        index: (bell >> 32) as u32,
-        generation: bell as u32,
-    })
+    ns.rings(Bell::of_word(bell))
 }
 
 pub(crate) const NO_BELL: u64 = (Bell::NONE.index as u64) << 32;
 
 pub(crate) fn bell(ns: &Namespace) -> u64 {
-    let bell = bell::mine(ns).unwrap_or(Bell::NONE);
-    u64::from(bell.index) << 32 | u64::from(bell.generation)
+    bell::mine(ns).unwrap_or(Bell::NONE).word()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

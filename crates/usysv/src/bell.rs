@@ -79,6 +79,19 @@ impl Bell {
         index: u32::MAX,
         generation: 0,
     };
+
+    /// In one word of shared memory.
+    pub fn word(self) -> u64 {
+        u64::from(self.index) << 32 | u64::from(self.generation)
+    }
+
+    /// See [`Bell::word`].
+    pub fn of_word(word: u64) -> Bell {
+        Bell {
+            index: (word >> 32) as u32,
+            generation: word as u32,
+        }
+    }
 }
 
 /// This thread's bell in this namespace. With no lock of ours held: the entry would lie in front of

@@ -1,10 +1,14 @@
 //! Threads of one process on one queue.
 
 use crate::call;
+use crate::mapping::{PAGE, word};
+use crate::players::Gate;
 use crate::process;
+use crate::programs::part;
 use crate::scenarios::{Scenario, table};
 use crate::stage::Stage;
 use libc::{EIDRM, IPC_NOWAIT};
+use std::sync::atomic::Ordering::SeqCst;
 
 pub(super) const ALL: &[Scenario] = table![
     thread_waits_while_another_sends,
@@ -18,6 +22,7 @@ pub(super) const ALL: &[Scenario] = table![
     threads_make_and_remove_their_own_queues,
     child_forked_by_a_thread_uses_the_queue,
     thread_that_ended_leaves_the_queue_usable,
+    first_thread_that_another_replaced_waits_no_more,
 ];
 
 fn thread_waits_while_another_sends(t: &Stage) {
@@ -185,4 +190,27 @@ fn thread_that_ended_leaves_the_queue_usable(t: &Stage) {
         t.join_thread(thread);
         assert_eq!(t.take(queue, 0), round.to_string());
     }
+}
+
+/// What broke: exec by another thread leaves the first one's number to that, so it passed for
+/// alive, and a message that it was handed came back to the queue only after a second.
+fn first_thread_that_another_replaced_waits_no_more(t: &Stage) {
+    let (queue, sign) = (t.private(), t.segment(PAGE));
+    let (at, gate) = (t.attach(sign), Gate::new());
+    let child = t.spawn("child", |t| {
+        let _thread = t.thread("thread", move |_| {
+            gate.pass();
+            process::exec_self(&part("hold", &[&sign.0]))
+        });
+        t.recv(queue, 100, 0, 0).must();
+    });
+    t.wait_blocked(&child);
+    gate.open();
+    crate::board::poll("the new program runs", || {
+        (word(at).load(SeqCst) != 0).then_some(())
+    });
+    t.put(queue, 1, "x");
+    assert_eq!(t.take(queue, 0), "x");
+    word(at + 4).store(1, SeqCst);
+    t.join(child);
 }

@@ -77,6 +77,9 @@ pub(super) struct Waiter {
     /// The queue's `lrpid` and `rtime` before the hand-over, should it be taken back.
     pub old_lrpid: AtomicU32,
     pub old_rtime: AtomicU64,
+    /// The sleeper's, from when it sleeps on: a process's first thread may end by another's exec,
+    /// and leaves its number to that.
+    pub bell: AtomicU64,
 }
 
 /// The header page. What each message changes lies in two cache lines besides the lock's: between CPUs,

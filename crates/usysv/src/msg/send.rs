@@ -3,7 +3,7 @@
 use super::layout::{self, HANDED, Header, MESSAGE, NIL, Slot};
 use super::recover::{HAND_OVER, IDLE, SEND};
 use super::slots::blocks_of;
-use super::wait::{GOT, Waiting, Woken};
+use super::wait::{self, GOT, Waiting, Woken};
 use super::{Held, Locked, Wakes, expect_turn, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
 use crate::crash::crashpoint;
@@ -208,9 +208,8 @@ impl Drop for Kept {
 /// After a hand-over whose wake found nobody asleep: if its receiver is dead, the message goes back and on.
 fn check_handed(ns: &Namespace, pin: &Pin<'_>, id: i32, owner: u32) -> Result<()> {
     let waiter = layout::waiter(&pin.map(), owner)?;
-    let (pid, tid) = (waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
     if waiter.news.load(Relaxed) == GOT
-        && !crate::liveness::thread_lives(pid, tid)
+        && !wait::lives(ns, waiter)
         && let Ok(mut q) = lock(ns, pin, id)
     {
         q.with_repair(Locked::bury_dead)?;

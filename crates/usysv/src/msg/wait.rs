@@ -25,6 +25,7 @@ use super::Locked;
 use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
+use crate::bell::{self, Bell};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
@@ -135,6 +136,14 @@ pub(super) struct Waiting<'a> {
     handled: u32,
 }
 
+/// Whether a waiter's thread lives, and runs what it ran when it lined up.
+pub(super) fn lives(ns: &Namespace, waiter: &layout::Waiter) -> bool {
+    let (pid, tid) = (waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
+    let bell = Bell::of_word(waiter.bell.load(Relaxed));
+    let replaced = || tid == pid && bell != Bell::NONE && ns.rings(bell);
+    liveness::thread_lives(pid, tid) && !replaced()
+}
+
 impl<'a> Waiting<'a> {
     /// From here on handlers count. Under the lock, which holds them off.
     pub fn new(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32, ticket: Ticket) -> Waiting<'a> {
@@ -151,6 +160,7 @@ impl<'a> Waiting<'a> {
     /// Sleeps until there is news, a signal handler ran, or it is time to look.
     pub fn sleep(&self, map: &Map) -> Result<Woken> {
         let waiter = layout::waiter(map, self.ticket.slot)?;
+        let bell = bell::mine(self.ns).unwrap_or(Bell::NONE);
         // A queue that is gone, or cannot be repaired, keeps nobody in line.
         let withdraw = || {
             let _ = self.withdraw();
@@ -158,14 +168,15 @@ impl<'a> Waiting<'a> {
         let sleeping = Sleeping {
             withdraw: &withdraw,
         };
-        Ok(sleeping.during(|| self.sleep_on(waiter)))
+        Ok(sleeping.during(|| self.sleep_on(waiter, bell)))
     }
 
-    fn sleep_on(&self, waiter: &layout::Waiter) -> Woken {
+    fn sleep_on(&self, waiter: &layout::Waiter, bell: Bell) -> Woken {
         let block = tls::block();
         // In a section: a handler gives the slot back, and then it is not ours to write to.
         critical::enter();
         if block.handled.load(Relaxed) == self.handled {
+            waiter.bell.store(bell.word(), Relaxed);
             waiter.asleep.store(1, SeqCst);
         }
         critical::leave();
@@ -210,6 +221,7 @@ impl Locked<'_> {
         waiter.pid.store(thread.pid.load(Relaxed), Relaxed);
         waiter.tid.store(thread.tid.load(Relaxed), Relaxed);
         waiter.since.store(sys::time() as u64, Relaxed);
+        waiter.bell.store(Bell::NONE.word(), Relaxed);
         waiter.asleep.store(0, Relaxed);
         waiter.news.store(0, Relaxed);
         crashpoint!("msg.enlist.filled");
@@ -453,9 +465,7 @@ impl Locked<'_> {
             let owner = slot.prev.load(Relaxed);
             let waiter = self.waiter(owner)?;
             let age = now.wrapping_sub(waiter.news_ms.load(Relaxed));
-            let dead =
-                || !liveness::thread_lives(waiter.pid.load(Relaxed), waiter.tid.load(Relaxed));
-            let gone = age > FETCH_MS && dead();
+            let gone = age > FETCH_MS && !lives(self.ns, waiter);
             if age > STALE_MS || gone {
                 self.take_from(owner)?;
                 found = true;
@@ -522,7 +532,7 @@ impl Locked<'_> {
             }
             left -= 1;
             let waiter = self.waiter(index)?;
-            if liveness::thread_lives(waiter.pid.load(Relaxed), waiter.tid.load(Relaxed)) {
+            if lives(self.ns, waiter) {
                 continue;
             }
             match waiter.news.load(Relaxed) {

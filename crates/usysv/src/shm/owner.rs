@@ -13,10 +13,7 @@ use crate::namespace::Namespace;
 
 /// Whether the bell of a record rings, or there is none: then /proc has to tell.
 pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
-    ns.rings(Bell {
-        index: (bell >> 32) as u32,
-        generation: bell as u32,
-    })
+    ns.rings(Bell::of_word(bell))
 }
 
 /// No bell: it rings always.
@@ -24,8 +21,7 @@ pub(crate) const NO_BELL: u64 = (Bell::NONE.index as u64) << 32;
 
 /// This thread's bell. Before any lock of ours is taken: see [`bell::mine`].
 pub(crate) fn bell(ns: &Namespace) -> u64 {
-    let bell = bell::mine(ns).unwrap_or(Bell::NONE);
-    u64::from(bell.index) << 32 | u64::from(bell.generation)
+    bell::mine(ns).unwrap_or(Bell::NONE).word()
 }
 
 /// What a process has at an address.
