@@ -172,8 +172,7 @@ impl Side {
                 let uid = self.member(player).uid;
                 if let Some(call) = self.resolve(call, uid) {
                     if let Call::Become { uid, .. } = call {
-                        // Threads ask each other, the first one of the process too.
-                        if !self.has_first_thread(player) {
+                        if !self.may_become(player) {
                             return Ok(());
                         }
                         for slot in self.process(player) {
@@ -330,7 +329,7 @@ impl Side {
         (1..=PLAYERS).filter(of_it).collect()
     }
 
-    fn has_first_thread(&self, player: usize) -> bool {
+    pub fn has_first_thread(&self, player: usize) -> bool {
         let members = self.process(player).into_iter();
         let mut members = members.filter_map(|slot| self.members[slot].as_ref());
         members.any(|member| member.tid == member.pid)
