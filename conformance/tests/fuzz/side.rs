@@ -60,8 +60,8 @@ pub struct Side {
     pub receiver_died: bool,
     /// There are other limits than at first.
     pub limited: bool,
-    /// Pids in the order of birth.
-    born: Vec<i32>,
+    /// Threads and their processes, in the order of birth.
+    born: Vec<(i32, i32)>,
     /// From which on times are shown, or none if only whether there was one.
     pub origin: Option<i64>,
     _directory: Option<WorldDirectory>,
@@ -142,7 +142,8 @@ impl Side {
     pub fn begin(&mut self, origin: i64) {
         self.origin = Some(origin);
         self.receiver_died = false;
-        self.born = vec![self.house.id() as i32];
+        let house = self.house.id() as i32;
+        self.born = vec![(house, house)];
     }
 
     /// Ends a sequence: nobody and nothing is left.
@@ -282,8 +283,7 @@ impl Side {
             _ => tid,
         };
         let uid = parent.map_or(0, |parent| parent.uid);
-        // Where a message is handed to a thread, Linux says which.
-        self.born.push(tid);
+        self.born.push((tid, pid));
         self.members[slot] = Some(Member::new(pid, tid, uid)?);
         Ok(())
     }
@@ -478,11 +478,15 @@ impl Side {
     }
 
     /// For a pid the number of its birth: the house is 1000, players follow; others are negative.
-    fn role(&self, pid: i64) -> i64 {
-        match self.born.iter().rposition(|born| i64::from(*born) == pid) {
-            Some(birth) => 1000 + birth as i64,
-            None => -pid,
-        }
+    /// Linux names a thread where it hands it a message. What the engine gave to a dead one before,
+    /// the next one takes for itself, and so its process is named: then threads are not told apart.
+    fn role(&self, id: i64) -> i64 {
+        let birth_of = |id: i64| self.born.iter().rposition(|(tid, _)| i64::from(*tid) == id);
+        let birth = birth_of(id).and_then(|birth| match self.receiver_died {
+            true => birth_of(self.born[birth].1.into()),
+            false => Some(birth),
+        });
+        birth.map_or(-id, |birth| 1000 + birth as i64)
     }
 
     /// Begins a look at the newest objects.
