@@ -78,7 +78,7 @@ pub(crate) fn find<T>(
 }
 
 /// Bytes from `start` on that are mapped with this protection, without a hole; `end` is enough.
-pub(crate) fn protected_from(pid: u32, start: usize, end: usize, prot: i32) -> usize {
+pub(crate) fn protected_from(tid: u32, start: usize, end: usize, prot: i32) -> usize {
     let mut at = start as u64;
     let beyond = |line: &Line<'_>| {
         if line.end <= at {
@@ -91,7 +91,7 @@ pub(crate) fn protected_from(pid: u32, start: usize, end: usize, prot: i32) -> u
         None
     };
     // Where there is no /proc, it is as if nothing had changed.
-    let _ = find(pid, beyond);
+    let _ = find(tid, beyond);
     (at.min(end as u64) as usize).saturating_sub(start)
 }
 

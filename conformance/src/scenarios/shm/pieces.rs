@@ -1,6 +1,7 @@
 //! Attachments cut to pieces, moved, and mapped over: what counts, and what `shmdt` takes.
 
 use crate::mapping::{Access, PAGE, access, hole, peek, poke};
+use crate::process;
 use crate::scenarios::{Scenario, table};
 use crate::shm::{SHM_RDONLY, SHM_REMAP, Segment};
 use crate::stage::Stage;
@@ -21,6 +22,7 @@ pub(super) const ALL: &[Scenario] = table![
     protecting_at_the_side_of_its_like_moves_the_border,
     protecting_a_whole_piece_like_its_neighbours_rejoins_nothing,
     protecting_over_a_hole_counts_what_comes_before,
+    protecting_over_a_hole_after_the_first_thread_ended,
     protecting_what_may_not_be_written_counts_what_comes_before,
     advising_over_a_hole_counts_what_comes_behind,
     locking_a_part_makes_more_attachments,
@@ -190,6 +192,27 @@ fn protecting_over_a_hole_counts_what_comes_before(t: &Stage) {
     assert_eq!(access(at + 3 * PAGE), Access::Write);
     t.mprotect(at + 2 * PAGE, 2 * PAGE, PROT_READ).fails(ENOMEM);
     t.everybody_sees(segment, 3);
+}
+
+/// What broke: /proc shows no memory of a process whose first thread has ended.
+fn protecting_over_a_hole_after_the_first_thread_ended(t: &Stage) {
+    let segment = t.segment(4 * PAGE);
+    let child = t.spawn("child", |t| {
+        let at = t.attach(segment);
+        t.munmap(at + 2 * PAGE, PAGE).must();
+        let _thread = t.thread("thread", move |t| {
+            crate::board::poll("the first thread ends", || {
+                let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+                stat.contains(") Z ").then_some(())
+            });
+            t.mprotect(at + PAGE, 3 * PAGE, PROT_READ).fails(ENOMEM);
+            t.attached(segment, 3);
+            process::exit_now(0);
+        });
+        process::end_this_thread();
+    });
+    t.join(child);
+    t.everybody_sees(segment, 0);
 }
 
 fn protecting_what_may_not_be_written_counts_what_comes_before(t: &Stage) {

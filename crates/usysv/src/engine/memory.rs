@@ -109,7 +109,8 @@ impl Changing<'_> {
     /// `mprotect` failed, at a hole or at what may not be so: what lies before that is changed.
     pub fn partly_protected(&self, start: usize, len: usize, prot: i32) {
         let end = start.saturating_add(whole(len));
-        let changed = maps::protected_from(sys::getpid(), start, end, prot);
+        // The process's own map is empty once its first thread has ended.
+        let changed = maps::protected_from(sys::gettid(), start, end, prot);
         self.flagged(start, changed, Flags::protection(prot));
     }
 
