@@ -385,8 +385,8 @@ mod tests {
     #[test]
     fn targets_are_judged() {
         let judge = |name, base, usysv| verdict(&outcome(name, base, usysv), &[]);
-        assert_eq!(judge("pair-64", 600.0, 100.0), Some(Verdict::Met));
-        assert_eq!(judge("pair-64", 599.0, 100.0), Some(Verdict::Missed));
+        assert_eq!(judge("pair-64", 1200.0, 100.0), Some(Verdict::Met));
+        assert_eq!(judge("pair-64", 1199.0, 100.0), Some(Verdict::Missed));
         assert_eq!(judge("pingpong-1cpu", 100.0, 105.0), Some(Verdict::Met));
         assert_eq!(judge("pingpong-1cpu", 100.0, 106.0), Some(Verdict::Missed));
         assert_eq!(judge("memory-empty", 0.0, 8192.0), Some(Verdict::Met));
