@@ -5,6 +5,7 @@ use super::recover::{IDLE, RECEIVE};
 use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
 use super::{Held, Locked, lock, take_lock};
 use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
+use crate::bell;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
@@ -199,7 +200,7 @@ unsafe fn receive_waiting(
     sink: &mut dyn Sink,
 ) -> Result<usize> {
     let (ns, pin, id) = (q.ns, q.pin, q.id);
-    let mut look = None;
+    let (mut look, mut asked) = (None, false);
     let mut held = Some(q);
     loop {
         let mut q = match held.take() {
@@ -226,6 +227,13 @@ unsafe fn receive_waiting(
             let seen = h.object.lock.mark.load(Relaxed);
             drop(q);
             look.watch(|| h.object.lock.mark.load(Relaxed) != seen && h.object.lock.is_free());
+            continue;
+        }
+        if !asked && !bell::is_known(ns) {
+            // Not in line: who is killed there before it sleeps keeps what it is handed for a while.
+            asked = true;
+            drop(q);
+            let _ = bell::mine(ns);
             continue;
         }
         let len = if want.any_size() {

@@ -6,6 +6,7 @@ use super::slots::blocks_of;
 use super::wait::{self, GOT, Waiting, Woken};
 use super::{Held, Locked, Wakes, expect_turn, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
+use crate::bell;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
@@ -115,7 +116,7 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
     let (ns, pin, id) = (q.ns, q.pin, q.id);
     let mut source = source;
     let mut kept: Option<Kept> = None;
-    let mut look = None;
+    let (mut look, mut asked) = (None, false);
     let mut held = Some(q);
     loop {
         let mut q = match held.take() {
@@ -137,6 +138,13 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
         if !look.is_over()? {
             drop(q);
             look.watch(|| super::fits(h, source.len as u64));
+            continue;
+        }
+        if !asked && !bell::is_known(ns) {
+            // Not in line: who is killed there before it sleeps keeps what it is handed for a while.
+            asked = true;
+            drop(q);
+            let _ = bell::mine(ns);
             continue;
         }
         if kept.is_none() {
