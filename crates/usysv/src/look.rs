@@ -26,8 +26,9 @@ const GLANCE_NS: u64 = 1_000;
 const YIELDS: u32 = 1;
 /// The other side's turn is over before this; a stranger's is not.
 const LONG_NS: u64 = 100_000;
-/// How long this process lets nobody on after that: what strangers take is little then.
-const REST_NS: u64 = 500_000_000;
+/// After that this process lets nobody on for the square of what it took, in this unit: a stranger that
+/// computes takes three milliseconds in a second, and one that runs for 200 us now and then matters little.
+const REST_NS: u64 = 10_000;
 /// When it may again.
 static YIELDS_FROM_NS: AtomicU64 = AtomicU64::new(0);
 
@@ -106,7 +107,9 @@ fn let_on() {
     let began = sys::monotonic_ns();
     sys::sched_yield();
     let now = sys::monotonic_ns();
-    if now.saturating_sub(began) > LONG_NS {
-        YIELDS_FROM_NS.store(now + REST_NS, Relaxed);
+    let took = now.saturating_sub(began);
+    if took > LONG_NS {
+        let rest = took.saturating_mul(took / REST_NS);
+        YIELDS_FROM_NS.store(now.saturating_add(rest), Relaxed);
     }
 }
