@@ -43,6 +43,13 @@ impl Side {
             Call::Msg(msg::Call::Set { queue, .. }) if self.sleepers(false, *queue) > 1 => {
                 return None;
             }
+            // One that is woken stays in Linux's line until it runs. A sender that the new limit lets
+            // go on at the same time may get there first, and hands it a message that it may not read.
+            Call::Msg(msg::Call::Set { queue, qbytes, .. })
+                if self.sleepers(false, *queue) > 0 && self.sleepers(true, *queue) > 0 =>
+            {
+                *qbytes = 0;
+            }
             // usysv notices a dead receiver by the message that it does not come for. Whom that
             // is given to then and who gets the next message may be either way round.
             Call::Msg(msg::Call::Flood { count, .. }) if self.receiver_died => *count = 1,
