@@ -137,6 +137,7 @@ impl<'a> Held<'a> {
         let first = self.h.free_block.load(Relaxed);
         let end = self.end_of(first, count)?;
         self.h.free_block.store(end.load(Relaxed), Relaxed);
+        crashpoint!("msg.blocks.taken");
         Ok(first)
     }
 
@@ -278,6 +279,7 @@ impl<'a> Locked<'a> {
             self.back_blocks(index)?;
         }
         self.h.blocks.store(index + 1, Relaxed);
+        crashpoint!("msg.block.counted");
         Ok(index)
     }
 

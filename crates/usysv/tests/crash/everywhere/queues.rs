@@ -241,6 +241,35 @@ fn sending() -> Vec<Scenario> {
             ..PLAIN
         },
         Scenario {
+            name: "send and receive long ones, in blocks that lie here and there",
+            make: |engine| {
+                let msqid = queue(engine, &scattered());
+                for mtype in [12, 17, 11, 15, 13, 18, 14, 16] {
+                    assert!(receive(engine, msqid, mtype, 0).is_some());
+                }
+                (msqid, vec![])
+            },
+            // The second one finds the blocks of what was received between, and needs more.
+            act: |engine, msqid| {
+                send(engine, msqid, &text(4, 5000));
+                assert_eq!(receive(engine, msqid, 1, 0), Some(text(1, 300)));
+                send(engine, msqid, &text(5, 3000));
+            },
+            check: |world, msqid| {
+                let states = [&[][..], &[(4, 5000)], &[(4, 5000)], &[(4, 5000), (5, 3000)]];
+                let mut states = states.map(|sent| {
+                    let kept = [(1, 300), (2, 3000)].iter().chain(sent);
+                    kept.map(|(mtype, len)| text(*mtype, *len))
+                        .collect::<Vec<_>>()
+                });
+                states[2..]
+                    .iter_mut()
+                    .for_each(|state| drop(state.remove(0)));
+                step(world, msqid, &states)
+            },
+            ..PLAIN
+        },
+        Scenario {
             name: "IPC_SET",
             act: |engine, msqid| {
                 let mut ds = engine.msg_stat(msqid).expect("msg_stat");
@@ -260,6 +289,15 @@ fn sending() -> Vec<Scenario> {
             ..PLAIN
         },
     ]
+}
+
+/// Two that stay, and eight whose blocks are free when they are received.
+fn scattered() -> Vec<Text> {
+    let go = (11..=18).map(|mtype| text(mtype, 700));
+    [text(1, 300), text(2, 3000)]
+        .into_iter()
+        .chain(go)
+        .collect()
 }
 
 fn receiving() -> Vec<Scenario> {
