@@ -3,7 +3,7 @@
 use crate::atomic::{AtomicU32, Ordering::SeqCst};
 use crate::lock::{Left, Lock};
 use crate::pidns::Word;
-use crate::world::{Event, Fate, World, at_each_step, die, explore, step_here, world};
+use crate::world::{Event, World, at_each_step, die, explore, step_here, world};
 use crate::{finds, process};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -87,28 +87,23 @@ fn one_at_a_time() {
 /// The first thread dies at some step of its visit. With one other the lock is free at once; one
 /// that finds it free just then may leave a third asleep until it looks, after 100 ms.
 fn deaths(others: usize, looks: u64, preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        true,
-        preemptions,
-        move |w: &Rc<World>, fate: Fate| {
-            w.patience_ns.set(looks * 100_000_000);
-            let room = Room::new(w, true);
-            let dies = room.clone();
-            w.spawn(Some(fate), move || dies.visit());
-            for _ in 0..others {
-                let room = room.clone();
-                w.spawn(None, move || room.visit());
-            }
-            w.join();
-            room.visit();
-        },
-    )
+    at_each_step(Event::Death, true, preemptions, move |w, fate| {
+        w.patience_ns.set(looks * 100_000_000);
+        let room = Room::new(w, true);
+        let dies = room.clone();
+        w.spawn(Some(fate), move || dies.visit());
+        for _ in 0..others {
+            let room = room.clone();
+            w.spawn(None, move || room.visit());
+        }
+        w.join();
+        room.visit();
+    })
 }
 
 /// One died inside; who takes the lock after it dies at some step, too.
 fn two_deaths() -> (usize, usize) {
-    at_each_step(Event::Death, true, 2, |w: &Rc<World>, fate: Fate| {
+    at_each_step(Event::Death, true, 2, |w, fate| {
         let room = Room::new(w, true);
         let dies = room.clone();
         w.spawn(None, move || {

@@ -10,7 +10,7 @@ use crate::lock::DIED;
 use crate::msg::{self, Room, Selector, Source, Want};
 use crate::object::Kind;
 use crate::scene::{ID, LOCK, Scene, long, word};
-use crate::world::{Event, Fate, World, at_each_step, explore, world};
+use crate::world::{Event, World, at_each_step, explore, world};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -172,26 +172,21 @@ fn polls(messages: i64, looks: usize, preemptions: usize) -> usize {
 
 /// A sender dies at some step: who polled before and after sees what it sent.
 fn polls_after_a_death(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            let q = Queue::new(w, 10);
-            watch_heads(&q);
-            assert_eq!(q.receive(IPC_NOWAIT), Err(Errno::ENOMSG));
-            let dies = q.clone();
-            let victim = w.spawn(Some(fate), move || dies.send(1, 0));
-            w.wait_for(victim);
-            let received = q.receive(IPC_NOWAIT);
-            let victim = w.thread(victim);
-            let sent = !victim.died() || victim.passed("msg.send.after_commit");
-            let expected = if sent { Ok(1) } else { Err(Errno::ENOMSG) };
-            assert_eq!(received, expected, "sent and not seen");
-            q.drain();
-            w.join();
-        },
-    )
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        let q = Queue::new(w, 10);
+        watch_heads(&q);
+        assert_eq!(q.receive(IPC_NOWAIT), Err(Errno::ENOMSG));
+        let dies = q.clone();
+        let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+        w.wait_for(victim);
+        let received = q.receive(IPC_NOWAIT);
+        let victim = w.thread(victim);
+        let sent = !victim.died() || victim.passed("msg.send.after_commit");
+        let expected = if sent { Ok(1) } else { Err(Errno::ENOMSG) };
+        assert_eq!(received, expected, "sent and not seen");
+        q.drain();
+        w.join();
+    })
 }
 
 #[test]
@@ -223,131 +218,111 @@ fn sent_is_received() {
 
 /// A receiver dies at some step, another lives; two messages are sent.
 fn receiver_dies(preemptions: usize, fine: bool) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        fine,
-        preemptions,
-        move |w: &Rc<World>, fate: Fate| {
-            // The other sleeps until its next beat, if the message was in the dead one's hands.
-            w.patience_ns.set(BEAT_NS);
-            let q = Queue::new(w, 10);
-            let dies = q.clone();
-            let victim = w.spawn(Some(fate), move || dies.receive(0));
-            let lives = q.clone();
-            w.spawn(None, move || lives.receive(0).expect("a message"));
-            let sends = q.clone();
-            w.spawn(None, move || {
-                sends.send(1, 0).expect("a queue");
-                sends.send(2, 0).expect("a queue");
-            });
-            w.join();
-            q.drain();
-            let victim = w.thread(victim);
-            let all = q.all();
-            // Its message went with it, if it had it; else it did not.
-            let took = ["msg.receive.after_commit", "msg.fetch.after_commit"];
-            if victim.died() && took.iter().any(|point| victim.passed(point)) {
-                assert_eq!(all.len(), 1, "received twice: {all:?}");
-            } else if !(fine && victim.died() && all.len() == 1) {
-                // Killed between the commit and its kill point it had it, too.
-                assert_eq!(all, [1, 2], "lost or doubled");
-            }
-        },
-    )
+    at_each_step(Event::Death, fine, preemptions, move |w, fate| {
+        // The other sleeps until its next beat, if the message was in the dead one's hands.
+        w.patience_ns.set(BEAT_NS);
+        let q = Queue::new(w, 10);
+        let dies = q.clone();
+        let victim = w.spawn(Some(fate), move || dies.receive(0));
+        let lives = q.clone();
+        w.spawn(None, move || lives.receive(0).expect("a message"));
+        let sends = q.clone();
+        w.spawn(None, move || {
+            sends.send(1, 0).expect("a queue");
+            sends.send(2, 0).expect("a queue");
+        });
+        w.join();
+        q.drain();
+        let victim = w.thread(victim);
+        let all = q.all();
+        // Its message went with it, if it had it; else it did not.
+        let took = ["msg.receive.after_commit", "msg.fetch.after_commit"];
+        if victim.died() && took.iter().any(|point| victim.passed(point)) {
+            assert_eq!(all.len(), 1, "received twice: {all:?}");
+        } else if !(fine && victim.died() && all.len() == 1) {
+            // Killed between the commit and its kill point it had it, too.
+            assert_eq!(all, [1, 2], "lost or doubled");
+        }
+    })
 }
 
 /// A sender dies at some step, another lives; a receiver wants one of their messages.
 fn sender_dies(preemptions: usize, fine: bool) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        fine,
-        preemptions,
-        move |w: &Rc<World>, fate: Fate| {
-            w.patience_ns.set(BEAT_NS);
-            let q = Queue::new(w, 10);
-            let dies = q.clone();
-            let victim = w.spawn(Some(fate), move || dies.send(1, 0));
-            let lives = q.clone();
-            w.spawn(None, move || lives.send(2, 0).expect("a queue"));
-            let gets = q.clone();
-            w.spawn(None, move || gets.receive(0).expect("a message"));
-            w.join();
-            q.drain();
-            let victim = w.thread(victim);
-            let sent = ["msg.send.after_commit", "msg.hand.after_commit"];
-            let sent = !victim.died() || sent.iter().any(|point| victim.passed(point));
-            let all = if sent { vec![1, 2] } else { vec![2] };
-            // Killed between the commit and its kill point it had sent it, too.
-            let unknown = fine && victim.died();
-            assert!(
-                q.all() == all || unknown && q.all() == [1, 2],
-                "lost, doubled, or of nobody"
-            );
-        },
-    )
+    at_each_step(Event::Death, fine, preemptions, move |w, fate| {
+        w.patience_ns.set(BEAT_NS);
+        let q = Queue::new(w, 10);
+        let dies = q.clone();
+        let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+        let lives = q.clone();
+        w.spawn(None, move || lives.send(2, 0).expect("a queue"));
+        let gets = q.clone();
+        w.spawn(None, move || gets.receive(0).expect("a message"));
+        w.join();
+        q.drain();
+        let victim = w.thread(victim);
+        let sent = ["msg.send.after_commit", "msg.hand.after_commit"];
+        let sent = !victim.died() || sent.iter().any(|point| victim.passed(point));
+        let all = if sent { vec![1, 2] } else { vec![2] };
+        // Killed between the commit and its kill point it had sent it, too.
+        let unknown = fine && victim.died();
+        assert!(
+            q.all() == all || unknown && q.all() == [1, 2],
+            "lost, doubled, or of nobody"
+        );
+    })
 }
 
 /// A sender dies at some step, and then another sends: if the first held the lock, it repairs all,
 /// and wakes whom the first should have woken.
 fn next_repairs(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            let q = Queue::new(w, 10);
-            let dies = q.clone();
-            let victim = w.spawn(Some(fate), move || dies.send(1, 0));
-            let gets = q.clone();
-            w.spawn(None, move || gets.receive(0).expect("a message"));
-            w.wait_for(victim);
-            if word(&q.scene.map, LOCK).newest() & DIED == 0 {
-                w.patience_ns.set(BEAT_NS);
-            }
-            q.send(2, 0).expect("a queue");
-            w.join();
-            q.drain();
-            assert!(q.all().ends_with(&[2]), "lost or doubled");
-        },
-    )
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        let q = Queue::new(w, 10);
+        let dies = q.clone();
+        let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+        let gets = q.clone();
+        w.spawn(None, move || gets.receive(0).expect("a message"));
+        w.wait_for(victim);
+        if word(&q.scene.map, LOCK).newest() & DIED == 0 {
+            w.patience_ns.set(BEAT_NS);
+        }
+        q.send(2, 0).expect("a queue");
+        w.join();
+        q.drain();
+        assert!(q.all().ends_with(&[2]), "lost or doubled");
+    })
 }
 
 /// A receiver is interrupted at some step; what it was handed goes to the next in line, at once.
 /// Who receives sends one for the other.
 /// (It sleeps until its own beat if the handler runs between its last look and the system call.)
 fn receiver_is_interrupted(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Signal,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            w.patience_ns.set(BEAT_NS);
-            let q = Queue::new(w, 10);
-            let first = q.clone();
-            w.spawn(Some(fate), move || match first.receive(0) {
-                Err(e) => assert_eq!(e, Errno::EINTR),
-                Ok(_) => first.send(2, 0).expect("a queue"),
-            });
-            let second = q.clone();
-            let begin = w.now_ns.get();
-            w.spawn(None, move || {
-                second.receive(0).expect("a message");
-                assert_eq!(world().now_ns.get(), begin, "woken late");
-                second.send(2, 0).expect("a queue");
-            });
-            let sends = q.clone();
-            w.spawn(None, move || sends.send(1, 0).expect("a queue"));
-            w.join();
-            q.drain();
-            let interrupted = q.got.borrow().iter().all(|(thread, _)| *thread != 1);
-            let all = if interrupted {
-                vec![1, 2]
-            } else {
-                vec![1, 2, 2]
-            };
-            assert_eq!(q.all(), all, "lost or doubled");
-        },
-    )
+    at_each_step(Event::Signal, false, preemptions, |w, fate| {
+        w.patience_ns.set(BEAT_NS);
+        let q = Queue::new(w, 10);
+        let first = q.clone();
+        w.spawn(Some(fate), move || match first.receive(0) {
+            Err(e) => assert_eq!(e, Errno::EINTR),
+            Ok(_) => first.send(2, 0).expect("a queue"),
+        });
+        let second = q.clone();
+        let begin = w.now_ns.get();
+        w.spawn(None, move || {
+            second.receive(0).expect("a message");
+            assert_eq!(world().now_ns.get(), begin, "woken late");
+            second.send(2, 0).expect("a queue");
+        });
+        let sends = q.clone();
+        w.spawn(None, move || sends.send(1, 0).expect("a queue"));
+        w.join();
+        q.drain();
+        let interrupted = q.got.borrow().iter().all(|(thread, _)| *thread != 1);
+        let all = if interrupted {
+            vec![1, 2]
+        } else {
+            vec![1, 2, 2]
+        };
+        assert_eq!(q.all(), all, "lost or doubled");
+    })
 }
 
 /// A signal from outside, and a message: one of them ends the wait, and the message is not lost.

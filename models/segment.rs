@@ -7,7 +7,7 @@ use crate::object::Kind;
 use crate::process;
 use crate::scene::{ID, Scene};
 use crate::shm::{self, Held, owner, pieces::Part, pieces::Pieces};
-use crate::world::{Event, Fate, World, at_each_step};
+use crate::world::{Event, World, at_each_step};
 use std::rc::Rc;
 
 /// A process that attaches.
@@ -81,40 +81,35 @@ impl Process {
 /// One of two that attach and detach dies at some step. The other is always counted, and whoever
 /// looks in the end finds nobody: `removed`, then the segment is over.
 fn attacher_dies(removed: bool, preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        false,
-        preemptions,
-        move |w: &Rc<World>, fate: Fate| {
-            w.patience_ns.set(0);
-            let fill = |map: &_| shm::fill(map, 4096);
-            let scene = Scene::new(w, Kind::Shm, shm::FILE_LEN, fill, &[]);
-            // Somebody has it attached from the start, so that it is not over before they come.
-            let first = Process::new(w, &scene);
-            let slot = first.attach().expect("room");
-            if removed {
-                let over = first.locked(|segment| segment.remove());
-                assert_eq!(over, Ok(Ok(false)), "removed while it was attached");
-            }
-            let dies = Process::new(w, &scene);
-            w.spawn(Some(fate), move || {
-                let slot = dies.attach().expect("room");
-                dies.detach(slot).expect("a segment");
-            });
-            let lives = Process::new(w, &scene);
-            w.spawn(None, move || {
-                let slot = lives.attach().expect("room");
-                let count = lives.look().expect("a segment that is attached");
-                assert!((2..=3).contains(&count), "miscounted: {count}");
-                lives.detach(slot).expect("a segment");
-            });
-            w.join();
-            assert_eq!(first.look(), Ok(1), "miscounted in the end");
-            first.detach(slot).expect("a segment");
-            let end = if removed { Err(Errno::EIDRM) } else { Ok(0) };
-            assert_eq!(first.look(), end, "miscounted without any");
-        },
-    )
+    at_each_step(Event::Death, false, preemptions, move |w, fate| {
+        w.patience_ns.set(0);
+        let fill = |map: &_| shm::fill(map, 4096);
+        let scene = Scene::new(w, Kind::Shm, shm::FILE_LEN, fill, &[]);
+        // Somebody has it attached from the start, so that it is not over before they come.
+        let first = Process::new(w, &scene);
+        let slot = first.attach().expect("room");
+        if removed {
+            let over = first.locked(|segment| segment.remove());
+            assert_eq!(over, Ok(Ok(false)), "removed while it was attached");
+        }
+        let dies = Process::new(w, &scene);
+        w.spawn(Some(fate), move || {
+            let slot = dies.attach().expect("room");
+            dies.detach(slot).expect("a segment");
+        });
+        let lives = Process::new(w, &scene);
+        w.spawn(None, move || {
+            let slot = lives.attach().expect("room");
+            let count = lives.look().expect("a segment that is attached");
+            assert!((2..=3).contains(&count), "miscounted: {count}");
+            lives.detach(slot).expect("a segment");
+        });
+        w.join();
+        assert_eq!(first.look(), Ok(1), "miscounted in the end");
+        first.detach(slot).expect("a segment");
+        let end = if removed { Err(Errno::EIDRM) } else { Ok(0) };
+        assert_eq!(first.look(), end, "miscounted without any");
+    })
 }
 
 #[test]

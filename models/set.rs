@@ -9,7 +9,7 @@ use crate::finds;
 use crate::object::Kind;
 use crate::scene::{ID, Scene};
 use crate::sem;
-use crate::world::{Event, Fate, World, at_each_step, die, explore, world};
+use crate::world::{Event, World, at_each_step, die, explore, world};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -108,73 +108,58 @@ fn posted_is_taken() {
 /// A holder with SEM_UNDO dies at some step: who waits hears its bell. The process of a bell may
 /// not be gone yet; then it looks again after 20 ms.
 fn holder_dies(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            w.patience_ns.set(LIGHT_NS);
-            let set = Set::new(w, 1);
-            let dies = set.clone();
-            w.spawn(Some(fate), move || dies.op(-1, SEM_UNDO));
-            let waits = set.clone();
-            w.spawn(None, move || waits.back_and_forth());
-            w.join();
-            assert_eq!(set.drain(), 1, "not undone once");
-        },
-    )
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        w.patience_ns.set(LIGHT_NS);
+        let set = Set::new(w, 1);
+        let dies = set.clone();
+        w.spawn(Some(fate), move || dies.op(-1, SEM_UNDO));
+        let waits = set.clone();
+        w.spawn(None, move || waits.back_and_forth());
+        w.join();
+        assert_eq!(set.drain(), 1, "not undone once");
+    })
 }
 
 /// Two wait for a holder that dies after a while; one of them dies at some step, perhaps standing
 /// watch for the other, who sleeps deeply by then. The other gets what both left.
 fn watch_dies(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            w.patience_ns.set(5 * LIGHT_NS);
-            let set = Set::new(w, 1);
-            let dies = set.clone();
-            w.spawn(None, move || {
-                dies.op(-1, SEM_UNDO).expect("one");
-                world().sleep(2 * LIGHT_NS + LIGHT_NS / 2);
-                die();
-            });
-            let waits = set.clone();
-            w.spawn(None, move || waits.back_and_forth());
-            // Last to sleep, so first to look.
-            let watches = set.clone();
-            w.spawn(Some(fate), move || watches.op(-1, SEM_UNDO));
-            w.join();
-            assert_eq!(set.drain(), 1, "not undone once");
-        },
-    )
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        w.patience_ns.set(5 * LIGHT_NS);
+        let set = Set::new(w, 1);
+        let dies = set.clone();
+        w.spawn(None, move || {
+            dies.op(-1, SEM_UNDO).expect("one");
+            world().sleep(2 * LIGHT_NS + LIGHT_NS / 2);
+            die();
+        });
+        let waits = set.clone();
+        w.spawn(None, move || waits.back_and_forth());
+        // Last to sleep, so first to look.
+        let watches = set.clone();
+        w.spawn(Some(fate), move || watches.op(-1, SEM_UNDO));
+        w.join();
+        assert_eq!(set.drain(), 1, "not undone once");
+    })
 }
 
 /// A poster dies at some step, another lives; two wait, or one.
 fn poster_dies(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Death,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            // Killed before its wake: the sleeper looks for itself.
-            w.patience_ns.set(LIGHT_NS);
-            let set = Set::new(w, 0);
-            let dies = set.clone();
-            let victim = w.spawn(Some(fate), move || dies.op(1, 0));
-            let lives = set.clone();
-            w.spawn(None, move || lives.op(1, 0).expect("a set"));
-            let waits = set.clone();
-            w.spawn(None, move || waits.op(-1, 0).expect("one"));
-            w.join();
-            let victim = w.thread(victim);
-            let commits = ["sem.alone.after_commit", "sem.op.after_commit"];
-            let posted = !victim.died() || commits.iter().any(|point| victim.passed(point));
-            assert_eq!(set.drain(), usize::from(posted), "lost or doubled");
-        },
-    )
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        // Killed before its wake: the sleeper looks for itself.
+        w.patience_ns.set(LIGHT_NS);
+        let set = Set::new(w, 0);
+        let dies = set.clone();
+        let victim = w.spawn(Some(fate), move || dies.op(1, 0));
+        let lives = set.clone();
+        w.spawn(None, move || lives.op(1, 0).expect("a set"));
+        let waits = set.clone();
+        w.spawn(None, move || waits.op(-1, 0).expect("one"));
+        w.join();
+        let victim = w.thread(victim);
+        let commits = ["sem.alone.after_commit", "sem.op.after_commit"];
+        let posted = !victim.died() || commits.iter().any(|point| victim.passed(point));
+        assert_eq!(set.drain(), usize::from(posted), "lost or doubled");
+    })
 }
 
 #[test]
@@ -189,32 +174,27 @@ fn somebody_dies() {
 
 /// A waiter is interrupted at some step: it had what it waited for, or the other gets it at once.
 fn waiter_is_interrupted(preemptions: usize) -> (usize, usize) {
-    at_each_step(
-        Event::Signal,
-        false,
-        preemptions,
-        |w: &Rc<World>, fate: Fate| {
-            // It sleeps on if the handler runs between its last look and the system call.
-            w.patience_ns.set(LIGHT_NS);
-            let set = Set::new(w, 0);
-            let first = set.clone();
-            w.spawn(Some(fate), move || match first.op(-1, 0) {
-                Err(e) => assert_eq!(e, Errno::EINTR),
-                Ok(()) => first.op(1, 0).expect("a set"),
-            });
-            let second = set.clone();
-            let begin = w.now_ns.get();
-            w.spawn(None, move || {
-                second.op(-1, 0).expect("one");
-                assert_eq!(world().now_ns.get(), begin, "woken late");
-                second.op(1, 0).expect("a set");
-            });
-            let posts = set.clone();
-            w.spawn(None, move || posts.op(1, 0).expect("a set"));
-            w.join();
-            assert_eq!(set.drain(), 1, "lost or doubled");
-        },
-    )
+    at_each_step(Event::Signal, false, preemptions, |w, fate| {
+        // It sleeps on if the handler runs between its last look and the system call.
+        w.patience_ns.set(LIGHT_NS);
+        let set = Set::new(w, 0);
+        let first = set.clone();
+        w.spawn(Some(fate), move || match first.op(-1, 0) {
+            Err(e) => assert_eq!(e, Errno::EINTR),
+            Ok(()) => first.op(1, 0).expect("a set"),
+        });
+        let second = set.clone();
+        let begin = w.now_ns.get();
+        w.spawn(None, move || {
+            second.op(-1, 0).expect("one");
+            assert_eq!(world().now_ns.get(), begin, "woken late");
+            second.op(1, 0).expect("a set");
+        });
+        let posts = set.clone();
+        w.spawn(None, move || posts.op(1, 0).expect("a set"));
+        w.join();
+        assert_eq!(set.drain(), 1, "lost or doubled");
+    })
 }
 
 /// Time is up just when somebody posts: one of them ends the wait.
