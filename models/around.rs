@@ -9,6 +9,7 @@ pub mod sys {
     use std::ffi::CStr;
 
     pub const ALL: u32 = i32::MAX as u32;
+    pub const FOREVER: u64 = u64::MAX;
 
     /// An open file: which one.
     pub struct Fd(pub u64);
@@ -428,6 +429,10 @@ pub mod namespace {
     impl Namespace {
         pub fn bells(&self) -> &Map {
             &self.bells
+        }
+
+        pub fn lets_others_write(&self, _mode: u32) -> bool {
+            false
         }
 
         pub fn limits(&self) -> Limits {

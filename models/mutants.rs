@@ -37,13 +37,13 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no pending while taking",
         file: "lock.rs",
-        place: "critical::enter();\n        let entry = &raw const self.next as usize;\n        [head.pending.store(entry, Relaxed);]",
+        place: "critical::enter();\n        let entry = self.entry();\n        [head.pending.store(entry, Relaxed);]",
         wrong: "",
     },
     Mutant {
         name: "no pending while releasing",
         file: "lock.rs",
-        place: "// SAFETY: as in `lock`, which looked it up.\n        let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };\n        let entry = &raw const self.next as usize;\n        [head.pending.store(entry, Relaxed);]",
+        place: "// SAFETY: as in `lock`, which looked it up.\n        let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };\n        let entry = self.entry();\n        [head.pending.store(entry, Relaxed);]",
         wrong: "",
     },
     Mutant {
@@ -55,8 +55,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pending ends before the release",
         file: "lock.rs",
-        place: "[self.unlink(head, entry);]",
-        wrong: "self.unlink(head, entry); head.pending.store(0, Relaxed);",
+        place: "[head.unlink(entry, self.behind());]",
+        wrong: "head.unlink(entry, self.behind()); head.pending.store(0, Relaxed);",
     },
     Mutant {
         name: "ruins taken for order",
@@ -90,6 +90,42 @@ const MUTANTS: &[Mutant] = &[
         wrong: "mine",
     },
     Mutant {
+        name: "owes before it can be found",
+        file: "chair.rs",
+        place: "critical::enter();\n        [head.pending.store(entry, Relaxed);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "pays before it can be found",
+        file: "chair.rs",
+        place: "crashpoint!(\"chair.unlocked\");\n        [head.pending.store(entry, Relaxed);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "forgives what is due",
+        file: "msg/mod.rs",
+        place: "Some(owed) if [!owed.due] => {",
+        wrong: "true",
+    },
+    Mutant {
+        name: "pays without a fence",
+        file: "chair.rs",
+        place: "// Pairs with the fence in `sleep`.\n        [fence(SeqCst);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a row for who has no clock",
+        file: "sem/wait.rs",
+        place: "pub(super) fn alert_watch(&mut self) {\n        [self.unseat();]",
+        wrong: "",
+    },
+    Mutant {
+        name: "a handler keeps the chair",
+        file: "sem/wait.rs",
+        place: "if let Some(chair) = self.chair.get() {\n            [chair.rise();]",
+        wrong: "",
+    },
+    Mutant {
         name: "no fence before a wake",
         file: "msg/mod.rs",
         place: "we see it asleep.\n    [fence(SeqCst);]",
@@ -104,7 +140,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sleeps without a word",
         file: "msg/wait.rs",
-        place: "[waiter.asleep.store(1, SeqCst);]",
+        place: "[waiter.asleep.store(1, Relaxed);]",
         wrong: "",
     },
     Mutant {
@@ -182,7 +218,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a repair wakes nobody",
         file: "msg/recover.rs",
-        place: "[self.wakes.add(&self.held.map, index);]",
+        place: "[self.wake_later(index);]",
         wrong: "",
     },
     Mutant {

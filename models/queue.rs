@@ -5,12 +5,12 @@
 
 use crate::abi::IPC_NOWAIT;
 use crate::errno::{Errno, Result};
-use crate::finds;
 use crate::lock::DIED;
 use crate::msg::{self, Room, Selector, Source, Want};
 use crate::object::Kind;
-use crate::scene::{ID, LOCK, Scene, long, word};
+use crate::scene::{ID, LOCK, Scene, chairs, long, word};
 use crate::world::{Event, World, at_each_step, explore, world};
+use crate::{finds, with_clocks};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -28,10 +28,13 @@ impl Queue {
     fn new(w: &World, room: u64) -> Rc<Queue> {
         // The first slots' `news` and `asleep`.
         let watched = [0, 1, 2, 3].map(|slot| 4096 + slot * 128 + 56);
-        let watched: Vec<usize> = watched.into_iter().flat_map(|at| [at, at + 4]).collect();
+        let watched = watched.into_iter().chain(chairs(msg::CHAIRS));
+        let watched: Vec<usize> = watched.flat_map(|at| [at, at + 4]).collect();
         let fill = |map: &_| msg::fill(map, room);
+        let scene = Scene::new(w, Kind::Msg, msg::FILE_LEN, fill, &watched);
+        scene.watch_occupants(msg::CHAIRS);
         Rc::new(Queue {
-            scene: Scene::new(w, Kind::Msg, msg::FILE_LEN, fill, &watched),
+            scene,
             got: RefCell::default(),
         })
     }
@@ -62,6 +65,13 @@ impl Queue {
         let me = crate::process::identity()?.pid as usize - 100;
         self.got.borrow_mut().push((me, sink.mtype));
         Ok(sink.mtype)
+    }
+
+    fn remove(&self) {
+        let pin = self.scene.pin();
+        msg::lock(&self.scene.ns, &pin, ID)
+            .expect("the queue")
+            .remove();
     }
 
     /// What is left, and that the queue still works.
@@ -214,6 +224,8 @@ fn sent_is_received() {
     let executions = orders(1, 1, 2, 10, 2) + orders(2, 1, 2, 10, 2) + orders(1, 2, 1, 10, 2);
     println!("sent_is_received: {executions} executions");
     println!("a_full_queue: {} executions", orders(1, 1, 3, 1, 2));
+    let executions = with_clocks(|| orders(1, 1, 2, 10, 2) + orders(1, 1, 3, 1, 2));
+    println!("the same with clocks: {executions} executions");
 }
 
 /// A receiver dies at some step, another lives; two messages are sent.
@@ -292,6 +304,38 @@ fn next_repairs(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// A sender, or who removes the queue, dies at some step; of the only receiver, which sleeps without a
+/// clock. What happened it is told at once.
+fn only_sleeper(removes: bool, preemptions: usize, fine: bool) -> (usize, usize) {
+    at_each_step(Event::Death, fine, preemptions, move |w, fate| {
+        let q = Queue::new(w, 10);
+        let gets = q.clone();
+        w.spawn(None, move || {
+            let received = gets.receive(0);
+            let gone = [Errno::EIDRM, Errno::EINVAL].map(Err).contains(&received);
+            assert!(received.is_ok() || removes && gone, "{received:?}");
+        });
+        let dies = q.clone();
+        let victim = w.spawn(Some(fate), move || match removes {
+            true => dies.remove(),
+            false => drop(dies.send(1, 0)),
+        });
+        w.wait_for(victim);
+        let victim = w.thread(victim);
+        let sent = [
+            "msg.send.after_commit",
+            "msg.hand.after_commit",
+            "msg.remove.after_commit",
+        ];
+        let happened = !victim.died() || sent.iter().any(|point| victim.passed(point));
+        if !happened {
+            // It may have happened even so, just before the kill point: then this is one more.
+            let _ = q.send(2, 0);
+        }
+        w.join();
+    })
+}
+
 /// A receiver is interrupted at some step; what it was handed goes to the next in line, at once.
 /// Who receives sends one for the other.
 /// (It sleeps until its own beat if the handler runs between its last look and the system call.)
@@ -364,12 +408,7 @@ fn removed(preemptions: usize) -> usize {
             });
         }
         let removes = q.clone();
-        w.spawn(None, move || {
-            let pin = removes.scene.pin();
-            msg::lock(&removes.scene.ns, &pin, ID)
-                .expect("the queue")
-                .remove();
-        });
+        w.spawn(None, move || removes.remove());
         w.join();
         assert_eq!(q.receive(0), Err(Errno::EINVAL));
     })
@@ -385,6 +424,12 @@ fn somebody_dies() {
     println!("receiver_dies between any two stores: {executions} executions, {steps} steps");
     let (executions, steps) = sender_dies(1, true);
     println!("sender_dies between any two stores: {executions} executions, {steps} steps");
+    let (executions, steps) = only_sleeper(false, 2, false);
+    println!("only_sleeper: {executions} executions, {steps} steps");
+    let (executions, steps) = only_sleeper(false, 1, true);
+    println!("only_sleeper between any two stores: {executions} executions, {steps} steps");
+    let (executions, steps) = only_sleeper(true, 1, false);
+    println!("only_sleeper of a queue that is removed: {executions} executions, {steps} steps");
     let (executions, steps) = next_repairs(2);
     println!("next_repairs: {executions} executions, {steps} steps");
 }
@@ -393,6 +438,8 @@ fn somebody_dies() {
 fn somebody_withdraws() {
     let (executions, steps) = receiver_is_interrupted(1);
     println!("receiver_is_interrupted: {executions} executions, {steps} steps");
+    let (executions, steps) = with_clocks(|| receiver_is_interrupted(1));
+    println!("the same with clocks: {executions} executions, {steps} steps");
     println!(
         "a_signal_and_a_message: {} executions",
         a_signal_and_a_message(2)
@@ -402,9 +449,9 @@ fn somebody_withdraws() {
 
 #[test]
 fn mistakes_in_sleeping_are_found() {
-    let one = || orders(1, 1, 1, 10, 2);
+    let one = || with_clocks(|| orders(1, 1, 1, 10, 2));
     let full = || orders(1, 1, 3, 1, 2);
-    let interrupted = || receiver_is_interrupted(1);
+    let interrupted = || with_clocks(|| receiver_is_interrupted(1));
     finds("no fence before a wake", "lost wake", one);
     finds("sleeps without a word", "lost wake", one);
     finds("room for nobody", "lost wake", full);
@@ -420,9 +467,16 @@ fn mistakes_in_sleeping_are_found() {
 fn mistakes_about_the_dead_are_found() {
     let sender = || sender_dies(1, false);
     let receiver = || receiver_dies(1, false);
+    let alone = || only_sleeper(false, 1, false);
+    finds("owes before it can be found", "lost wake", alone);
+    finds("pays before it can be found", "lost wake", alone);
+    finds("forgives what is due", "lost wake", alone);
+    finds("pays without a fence", "lost wake", alone);
     finds("the dead keep their message", "lost or doubled", receiver);
     finds("a receive is not redone", "received twice", receiver);
     finds("a send is not redone", "lost, doubled", sender);
     finds("a hand-over is not redone", "lost, doubled", sender);
-    finds("a repair wakes nobody", "lost wake", || next_repairs(2));
+    finds("a repair wakes nobody", "lost wake", || {
+        with_clocks(|| next_repairs(2))
+    });
 }

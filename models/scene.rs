@@ -1,6 +1,7 @@
 //! An object in a namespace, as the models use it.
 
-use crate::atomic::{AtomicU32, AtomicU64};
+use crate::CLOCKS;
+use crate::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::bell;
 use crate::creds::Owned;
 use crate::errno::Result;
@@ -32,6 +33,7 @@ impl Scene {
         fill: impl Fn(&Map) -> Result<()>,
         watched: &[usize],
     ) -> Rc<Scene> {
+        crate::sleeping::tell_of_handlers();
         let map = map(w, len);
         let owned = Owned {
             uid: 0,
@@ -63,9 +65,26 @@ impl Scene {
         })
     }
 
+    /// Has loom see who sits in the chairs that begin here.
+    pub fn watch_occupants(&self, chairs_at: usize) {
+        for chair in chairs(chairs_at) {
+            let occupant = long(&self.map, chair + 40);
+            if CLOCKS.get() {
+                let me = bell::mine(&self.ns).expect("a bell");
+                occupant.store(me.word() + 1, Relaxed);
+            }
+            occupant.watch();
+        }
+    }
+
     pub fn pin(&self) -> Pin<'_> {
         self.table.pin(ID).expect("the object")
     }
+}
+
+/// Where the `word` of each chair is, and behind it `asleep`.
+pub fn chairs(at: usize) -> [usize; 2] {
+    [at, at + 64]
 }
 
 fn map(w: &World, len: usize) -> Map {

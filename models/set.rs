@@ -5,16 +5,19 @@
 
 use crate::abi::{IPC_NOWAIT, SEM_UNDO, Sembuf};
 use crate::errno::{Errno, Result};
-use crate::finds;
 use crate::object::Kind;
-use crate::scene::{ID, Scene};
+use crate::scene::{ID, Scene, chairs};
 use crate::sem;
 use crate::world::{Event, World, at_each_step, die, explore, world};
+use crate::{finds, with_clocks};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// A sleeper without news looks around after this.
 const LIGHT_NS: u64 = 20_000_000;
+
+/// The watch, while nothing is to be undone.
+const IDLE_NS: u64 = 500_000_000;
 
 struct Set(Rc<Scene>);
 
@@ -23,8 +26,10 @@ impl Set {
         let (len, slots) = sem::file_len(1);
         // The first slots' `state` and `news`.
         let watched = [0, 1, 2, 3].map(|slot| slots + slot * 128);
-        let watched: Vec<usize> = watched.into_iter().flat_map(|at| [at, at + 4]).collect();
+        let watched = watched.into_iter().chain(chairs(sem::CHAIRS));
+        let watched: Vec<usize> = watched.flat_map(|at| [at, at + 4]).collect();
         let scene = Scene::new(w, Kind::Sem, len, |map| sem::fill(map, 1), &watched);
+        scene.watch_occupants(sem::CHAIRS);
         let set = Rc::new(Set(scene));
         if value != 0 {
             set.op(value, 0).expect("a value");
@@ -102,6 +107,8 @@ fn zero(preemptions: usize) -> usize {
 fn posted_is_taken() {
     let executions = orders(1, 1, 3) + orders(2, 1, 2) + orders(1, 2, 2) + orders(2, 2, 1);
     println!("posted_is_taken: {executions} executions");
+    let executions = with_clocks(|| orders(1, 1, 3) + orders(2, 1, 2));
+    println!("the same with clocks: {executions} executions");
     println!("zero: {} executions", zero(2));
 }
 
@@ -162,10 +169,50 @@ fn poster_dies(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// A poster dies at some step, and one waits, without a clock: posted is taken, with nobody else about.
+fn only_sleeper(preemptions: usize) -> (usize, usize) {
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        let set = Set::new(w, 0);
+        let waits = set.clone();
+        w.spawn(None, move || waits.op(-1, 0).expect("one"));
+        let dies = set.clone();
+        let victim = w.spawn(Some(fate), move || dies.op(1, 0));
+        w.wait_for(victim);
+        let victim = w.thread(victim);
+        let commits = ["sem.alone.after_commit", "sem.op.after_commit"];
+        let posted = !victim.died() || commits.iter().any(|point| victim.passed(point));
+        if !posted {
+            set.op(1, 0).expect("a set");
+        }
+        w.join();
+    })
+}
+
+/// One waits, without a clock; then another operates with SEM_UNDO, and dies: that is undone, and is enough.
+fn holder_comes_later(preemptions: usize) -> usize {
+    explore(preemptions, |w| {
+        w.patience_ns.set(2 * LIGHT_NS);
+        let set = Set::new(w, 1);
+        let waits = set.clone();
+        w.spawn(None, move || waits.op(-2, 0).expect("two"));
+        let dies = set.clone();
+        w.spawn(None, move || {
+            dies.op(-1, SEM_UNDO).expect("one");
+            dies.op(1, 0).expect("a set");
+            die();
+        });
+        w.join();
+        assert_eq!(set.drain(), 0, "not undone once");
+    })
+}
+
 #[test]
 fn somebody_dies() {
+    let (executions, steps) = only_sleeper(2);
+    println!("only_sleeper: {executions} executions, {steps} steps");
     let (executions, steps) = holder_dies(2);
     println!("holder_dies: {executions} executions, {steps} steps");
+    println!("holder_comes_later: {} executions", holder_comes_later(1));
     let (executions, steps) = watch_dies(0);
     println!("watch_dies: {executions} executions, {steps} steps");
     let (executions, steps) = poster_dies(1);
@@ -175,8 +222,8 @@ fn somebody_dies() {
 /// A waiter is interrupted at some step: it had what it waited for, or the other gets it at once.
 fn waiter_is_interrupted(preemptions: usize) -> (usize, usize) {
     at_each_step(Event::Signal, false, preemptions, |w, fate| {
-        // It sleeps on if the handler runs between its last look and the system call.
-        w.patience_ns.set(LIGHT_NS);
+        // It sleeps on if the handler runs between its last look and the system call, perhaps as the watch.
+        w.patience_ns.set(IDLE_NS);
         let set = Set::new(w, 0);
         let first = set.clone();
         w.spawn(Some(fate), move || match first.op(-1, 0) {
@@ -223,6 +270,8 @@ fn time_is_up(preemptions: usize) -> usize {
 fn somebody_withdraws() {
     let (executions, steps) = waiter_is_interrupted(1);
     println!("waiter_is_interrupted: {executions} executions, {steps} steps");
+    let (executions, steps) = with_clocks(|| waiter_is_interrupted(1));
+    println!("the same with clocks: {executions} executions, {steps} steps");
     println!("time_is_up: {} executions", time_is_up(3));
 }
 
@@ -234,7 +283,9 @@ fn mistakes_in_sleeping_are_found() {
     finds("takes enough for too little", "lost wake", two);
     finds("no wake for who went on", "lost wake", two);
     // What the engine did: it woke one that slept on after its wait had ended.
-    finds("wakes one of two sleepers", "woken late", interrupted);
+    let with_clocks = || with_clocks(|| waiter_is_interrupted(1));
+    finds("wakes one of two sleepers", "woken late", with_clocks);
+    finds("a handler keeps the chair", "lost wake", interrupted);
     finds("a handler stays in line", "lost", interrupted);
     finds("gives up what it got", "EIO", || time_is_up(3));
 }
@@ -246,6 +297,9 @@ fn mistakes_about_the_dead_are_found() {
     finds("an undo for nobody", "lost wake", holder);
     finds("operations are not redone", "lost or doubled", || {
         poster_dies(1)
+    });
+    finds("a row for who has no clock", "lost wake", || {
+        holder_comes_later(1)
     });
     finds("a bell without a mark", "lost wake", || watch_dies(0));
     finds("deep sleepers are deaf", "lost wake", || watch_dies(0));

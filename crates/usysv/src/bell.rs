@@ -106,14 +106,29 @@ pub(crate) fn is_known(ns: &Namespace) -> bool {
     tls::block().bell_in.load(Relaxed) == ns.bells().parts().0 as usize
 }
 
+/// This thread's bell in this namespace, if it has asked for it.
+pub(crate) fn known(ns: &Namespace) -> Bell {
+    let block = tls::block();
+    match is_known(ns) {
+        true => kept(block),
+        false => Bell::NONE,
+    }
+}
+
+/// The bell in a thread's block.
+#[inline(always)]
+fn kept(block: &tls::Block) -> Bell {
+    Bell {
+        index: block.bell_index.load(Relaxed),
+        generation: block.bell_generation.load(Relaxed),
+    }
+}
+
 /// [`mine`], of this thread, whose block was looked up just now.
 #[inline(always)]
 pub(crate) fn mine_by(block: &'static tls::Block, ns: &Namespace) -> Result<Bell> {
     if block.bell_in.load(Relaxed) == ns.bells().parts().0 as usize {
-        return Ok(Bell {
-            index: block.bell_index.load(Relaxed),
-            generation: block.bell_generation.load(Relaxed),
-        });
+        return Ok(kept(block));
     }
     claim(ns, block)
 }

@@ -11,6 +11,7 @@ mod backend;
 mod bell;
 #[doc(hidden)]
 pub mod bus;
+mod chair;
 mod crash;
 mod creds;
 #[doc(hidden)]
@@ -68,4 +69,4 @@ pub use sem::{SemUndo, SemWaiter};
 pub use set::{Guard, Op, SemaphoreSet};
 pub use shm::ShmAttacher;
 #[doc(hidden)]
-pub use sleeping::interrupted;
+pub use sleeping::{interrupted, tell_of_handlers};

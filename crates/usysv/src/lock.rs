@@ -78,6 +78,22 @@ pub(crate) struct Head {
     pub pending: AtomicUsize,
 }
 
+impl Head {
+    /// Takes an entry out. What was behind it was kept in private memory: the words in shared memory
+    /// are for the libc and the kernel to read, never believed here.
+    #[inline]
+    pub fn unlink(&self, entry: usize, behind: usize) {
+        let mut before = &self.list;
+        // Without the preload library a handler may have left a robust mutex of its own in front.
+        while before.load(Relaxed) != entry {
+            // SAFETY: the entries before ours are `next` fields of mutexes that this thread holds.
+            before = unsafe { &*((before.load(Relaxed) & !1) as *const AtomicUsize) };
+        }
+        before.store(behind, Relaxed);
+        set_prev(behind, core::ptr::from_ref(before) as usize);
+    }
+}
+
 /// What the lock's last holder left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Left {
@@ -119,7 +135,7 @@ impl Lock {
         }
         let tid = thread.tid.load(Relaxed);
         critical::enter();
-        let entry = &raw const self.next as usize;
+        let entry = self.entry();
         head.pending.store(entry, Relaxed);
         compiler_fence(SeqCst);
         let left = match self.word.compare_exchange(0, tid, Acquire, Relaxed) {
@@ -178,19 +194,20 @@ impl Lock {
         head.list.store(entry, Relaxed);
     }
 
-    /// Takes the entry out. What was first before it was kept in private memory: the words in
-    /// shared memory are for the libc and the kernel to read, never believed here.
-    #[inline]
-    fn unlink(&self, head: &Head, entry: usize) {
-        let behind = tls::block().behind.load(Relaxed);
-        let mut before = &head.list;
-        // Without the preload library a handler may have left a robust mutex of its own in front.
-        while before.load(Relaxed) != entry {
-            // SAFETY: the entries before ours are `next` fields of mutexes that this thread holds.
-            before = unsafe { &*((before.load(Relaxed) & !1) as *const AtomicUsize) };
-        }
-        before.store(behind, Relaxed);
-        set_prev(behind, core::ptr::from_ref(before) as usize);
+    /// This lock's entry in the list of the thread that holds it.
+    pub fn entry(&self) -> usize {
+        &raw const self.next as usize
+    }
+
+    /// The entry behind this lock's, which is held.
+    pub fn behind(&self) -> usize {
+        tls::block().behind.load(Relaxed)
+    }
+
+    /// Puts another entry behind this lock's, which is held.
+    pub fn set_behind(&self, entry: usize) {
+        tls::block().behind.store(entry, Relaxed);
+        self.next.store(entry, Relaxed);
     }
 
     /// Tries again a few times. The word stays as it was otherwise: nobody need wake us.
@@ -207,7 +224,7 @@ impl Lock {
         if self.take_after_pause(tid) {
             return Some(Left::Order);
         }
-        let entry = &raw const self.next as usize;
+        let entry = self.entry();
         let (mut doubt, mut doubted, mut looks) = (0, 0, 0);
         loop {
             let word = self.word.load(Relaxed);
@@ -259,10 +276,10 @@ impl Lock {
     pub fn unlock(&self) {
         // SAFETY: as in `lock`, which looked it up.
         let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };
-        let entry = &raw const self.next as usize;
+        let entry = self.entry();
         head.pending.store(entry, Relaxed);
         compiler_fence(SeqCst);
-        self.unlink(head, entry);
+        head.unlink(entry, self.behind());
         crashpoint!("lock.unlinked");
         compiler_fence(SeqCst);
         let waited = self.word.swap(0, Release) & WAITERS != 0;

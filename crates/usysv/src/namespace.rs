@@ -40,7 +40,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 /// `usysv-ns`, little end first: a foreign byte order does not match.
 const MAGIC: u64 = u64::from_le_bytes(*b"usysv-ns");
 /// Moves with every change of any layout in a namespace.
-pub(crate) const LAYOUT: u32 = 11;
+pub(crate) const LAYOUT: u32 = 12;
 const FILE_LEN: usize = 4096;
 /// How long after a limit's text file was opened for writing something may still be written.
 const SETTLE_MS: u64 = 2000;
@@ -108,6 +108,8 @@ pub struct Namespace {
     counters: Map,
     bells: Map,
     writable: bool,
+    /// Other users can come in.
+    shared: bool,
 }
 
 // SAFETY: the mappings are shared memory that is only reached through atomics.
@@ -245,12 +247,14 @@ impl Namespace {
             other => other.during("cannot open the namespace's file 'ns'")?,
         };
         let head = map_file(&fd, FILE_LEN, writable).during("the namespace's file 'ns'")?;
+        let mode = sys::fstat(&fd).during("the namespace's file 'ns'")?.st_mode;
         let mut ns = Namespace {
             path,
             counters: head,
             bells: head,
             head,
             writable,
+            shared: mode & 0o066 != 0,
         };
         ns.check()?;
         if !ns.of_this_boot() {
@@ -314,6 +318,11 @@ impl Namespace {
 
     pub(crate) fn counters(&self) -> Result<&Counters> {
         self.counters.at(0)
+    }
+
+    /// Whether users besides the owner can write to the file of an object with this mode, and cut it off.
+    pub(crate) fn lets_others_write(&self, mode: u32) -> bool {
+        self.shared && mode & 0o066 != 0
     }
 
     /// Whether somebody cut the file `counters` off under us.

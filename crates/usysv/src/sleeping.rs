@@ -3,7 +3,7 @@
 //! leave the call by `longjmp`.
 
 use crate::tls;
-use core::sync::atomic::{Ordering::*, compiler_fence};
+use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence};
 
 /// A call that is about to sleep.
 pub(crate) struct Sleeping<'a> {
@@ -24,6 +24,21 @@ impl Sleeping<'_> {
         block.waiting.store(outer, Relaxed);
         slept
     }
+}
+
+/// Whether handlers of this process announce themselves: see [`tell_of_handlers`].
+static TOLD: AtomicU32 = AtomicU32::new(0);
+
+/// From now on every handler of the program is announced by [`interrupted`] before it runs, or at least none
+/// has `SA_RESTART`. Then who sleeps alone does without a clock.
+pub fn tell_of_handlers() {
+    TOLD.store(1, Relaxed);
+}
+
+/// Whether a sleep may rely on [`interrupted`] to end it: without, only the clock makes a handler's
+/// `SA_RESTART` harmless.
+pub(crate) fn is_told() -> bool {
+    TOLD.load(Relaxed) != 0
 }
 
 /// A signal handler of the program is about to run in this thread: a call that sleeps here has

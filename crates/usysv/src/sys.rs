@@ -357,24 +357,24 @@ pub(crate) fn sched_yield() {
     let _ = call!(SYS_sched_yield);
 }
 
+/// For [`futex_wait`]: without a clock.
+pub(crate) const FOREVER: u64 = u64::MAX;
+
 /// Sleeps while `word` is `expected`, at most `timeout_ns`.
 ///
-/// Always with a timeout: only then is a wait that a handler interrupted EINTR whatever
-/// `SA_RESTART` says, as System V calls must be.
+/// Only with a timeout is a wait that a handler interrupted EINTR whatever `SA_RESTART` says, as System
+/// V calls must be: without one it may begin again, and whoever relies on EINTR changes the word.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: u64) -> Result<()> {
-    let timeout = libc::timespec {
+    let time = libc::timespec {
         tv_sec: (timeout_ns / 1_000_000_000) as i64,
         tv_nsec: (timeout_ns % 1_000_000_000) as i64,
     };
     let at = core::ptr::from_ref(word);
-    call!(
-        SYS_futex,
-        at,
-        libc::FUTEX_WAIT,
-        expected,
-        &raw const timeout
-    )
-    .map(drop)
+    let timeout = match timeout_ns {
+        FOREVER => core::ptr::null(),
+        _ => &raw const time,
+    };
+    call!(SYS_futex, at, libc::FUTEX_WAIT, expected, timeout).map(drop)
 }
 
 /// Sleeps while all words are as expected, at most `timeout_ns`. ENOSYS: before Linux 5.16.

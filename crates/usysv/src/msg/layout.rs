@@ -1,5 +1,6 @@
 //! The bytes of a queue's file.
 
+use crate::chair::Chairs;
 use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared, expect};
 use crate::object::{OBJECT_LEN, Object};
@@ -143,7 +144,12 @@ pub(super) struct Header {
     pub heap_level: AtomicU32,
     pub buckets: [AtomicU32; TYPE_BUCKETS],
     pub lines: [[AtomicU32; 2]; LINES],
+    pub chairs: Chairs,
 }
+
+/// Where the chairs are: for the models.
+#[allow(dead_code)]
+pub(crate) const CHAIRS: usize = offset_of!(Header, chairs);
 
 const _: () = assert!(offset_of!(Header, op).is_multiple_of(LINE));
 const _: () = assert!(offset_of!(Header, qnum) == offset_of!(Header, op) + LINE);

@@ -31,12 +31,15 @@ mod slots;
 mod wait;
 
 pub(crate) use ctl::Change;
+#[allow(unused_imports)] // For the models.
+pub(crate) use layout::CHAIRS;
 pub(crate) use layout::{BACKED, FILE_LEN, fill};
 pub use receive::Sink;
 pub(crate) use receive::{Room, Want, receive};
 pub(crate) use send::{Source, send};
 pub(crate) use wait::Selector;
 
+use crate::chair::Owed;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::files;
@@ -69,13 +72,15 @@ pub(crate) struct Locked<'a> {
     id: i32,
     /// Sleepers to wake after the lock is given back.
     wakes: Wakes,
+    /// And the one that sleeps without a clock.
+    owed: Option<Owed<'a>>,
 }
 
 /// Takes the lock of a pinned queue. EIDRM: it was removed.
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
     let map = pin.map();
     let (held, left) = take_lock(map, map.at(0)?)?;
-    let mut q = Locked::new(held, pin, ns, id);
+    let mut q = Locked::new(held, left, pin, ns, id);
     q.settle(left)?;
     Ok(q)
 }
@@ -138,14 +143,58 @@ impl<'a> Held<'a> {
 }
 
 impl<'a> Locked<'a> {
-    fn new(held: Held<'a>, pin: &'a Pin<'a>, ns: &'a Namespace, id: i32) -> Locked<'a> {
+    fn new(held: Held<'a>, left: Left, pin: &'a Pin<'a>, ns: &'a Namespace, id: i32) -> Locked<'a> {
+        let h = held.h;
+        let waiting = h.receivers.load(Relaxed) | h.senders.load(Relaxed) != 0;
+        let owed = if waiting || left == Left::Ruins {
+            h.chairs.claim(ns, &h.object.lock)
+        } else {
+            None
+        };
         Locked {
             held,
             pin,
             ns,
             id,
             wakes: Wakes::none(),
+            owed,
         }
+    }
+
+    /// The waiter in this slot has news: wakes it once the lock is free.
+    fn wake_later(&mut self, index: u32) {
+        let sits = self.owed.as_mut().is_some_and(|owed| owed.falls_due(index));
+        if !sits {
+            self.wakes.add(&self.held.map, index);
+        }
+    }
+
+    /// Who sleeps without a clock is to look for itself, and then sleeps with one.
+    fn unseat(&mut self) {
+        if let Some(owed) = &mut self.owed {
+            owed.due = true;
+        }
+    }
+
+    /// Gives the lock back, and then wakes whom it concerns. True: each wake reached a sleeper.
+    fn leave(mut self) -> bool {
+        let reached = self.give_back();
+        core::mem::forget(self);
+        reached
+    }
+
+    #[inline]
+    fn give_back(&mut self) -> bool {
+        let due = match self.owed.take() {
+            Some(owed) if !owed.due => {
+                owed.forgive();
+                None
+            }
+            owed => owed,
+        };
+        self.h.object.lock.unlock();
+        let reached = self.wakes.count == 0 || self.wakes.wake(&self.map);
+        due.is_none_or(Owed::pay) && reached
     }
 
     /// The second part of [`lock`]: looks at what was locked, and puts it in order.
@@ -241,12 +290,8 @@ fn fits(h: &Header, len: u64) -> bool {
 }
 
 impl Drop for Locked<'_> {
-    #[inline(always)]
     fn drop(&mut self) {
-        self.h.object.lock.unlock();
-        if self.wakes.count != 0 {
-            self.wakes.wake(&self.map);
-        }
+        self.give_back();
     }
 }
 

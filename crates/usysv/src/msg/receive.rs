@@ -94,7 +94,7 @@ pub(crate) unsafe fn receive(
     // SAFETY: the caller's promise.
     unsafe {
         receive_further(
-            Locked::new(held, pin, ns, id),
+            Locked::new(held, left, pin, ns, id),
             left,
             want,
             hurry,
@@ -242,7 +242,7 @@ unsafe fn receive_waiting(
             want.size.min(u32::MAX as usize) as u32
         };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
-        let waiting = Waiting::new(ns, pin, id, ticket);
+        let mut waiting = Waiting::new(&q, ticket);
         let map = q.map;
         drop(q);
         loop {
@@ -254,7 +254,7 @@ unsafe fn receive_waiting(
             // SAFETY: the caller's promise.
             match q.with_repair(|q| unsafe { q.after_sleep(&ticket, &woken, &want, sink) })? {
                 After::Again => break,
-                After::SleepOn => {}
+                After::SleepOn => waiting.sleep_on(&q),
                 After::Received(len) => return Ok(len),
             }
         }

@@ -96,9 +96,10 @@ impl Locked<'_> {
         for index in 0..self.slots {
             let state = self.slot(index)?.state.load(Relaxed);
             if matches!(state, RECEIVER | SENDER) && self.waiter(index)?.news.load(Relaxed) != 0 {
-                self.wakes.add(&self.held.map, index);
+                self.wake_later(index);
             }
         }
+        self.unseat();
         self.serve_receivers()?;
         self.wake_senders()
     }

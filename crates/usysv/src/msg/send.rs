@@ -4,7 +4,7 @@ use super::layout::{self, HANDED, Header, MESSAGE, NIL, Slot};
 use super::recover::{HAND_OVER, IDLE, SEND};
 use super::slots::blocks_of;
 use super::wait::{self, GOT, Waiting, Woken};
-use super::{Held, Locked, Wakes, expect_turn, lock, take_lock};
+use super::{Held, Locked, expect_turn, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
 use crate::bell;
 use crate::crash::crashpoint;
@@ -80,7 +80,7 @@ unsafe fn send_further<'a>(
     source: Source,
     msgflg: i32,
 ) -> Result<()> {
-    let mut q = Locked::new(held, pin, ns, id);
+    let mut q = Locked::new(held, left, pin, ns, id);
     // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL.
     q.settle(left).map_err(crate::object::at_first)?;
     if q.h.op.load(Relaxed) != IDLE {
@@ -99,9 +99,7 @@ unsafe fn send_locked(mut q: Locked<'_>, source: &Source) -> Result<()> {
     let (ns, pin, id) = (q.ns, q.pin, q.id);
     // SAFETY: the caller's promise.
     let handed = q.with_repair(|q| unsafe { q.send(source) })?;
-    let (wakes, map) = (core::mem::replace(&mut q.wakes, Wakes::none()), q.map);
-    drop(q);
-    match (wakes.wake(&map), handed) {
+    match (q.leave(), handed) {
         (false, Some(owner)) => check_handed(ns, pin, id, owner),
         _ => Ok(()),
     }
@@ -155,7 +153,7 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
             kept = Some(copy);
         }
         let ticket = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
-        let waiting = Waiting::new(ns, pin, id, ticket);
+        let waiting = Waiting::new(&q, ticket);
         let map = q.map;
         drop(q);
         let woken = waiting.sleep(&map)?;

@@ -18,14 +18,15 @@
 //!
 //! Model: `models/queue.rs`.
 //!
-//! A waker that is killed between unlocking and waking leaves a sleeper with news: sleepers look for
-//! themselves twice a second.
+//! A waker that is killed between unlocking and waking leaves a sleeper with news. Who sleeps alone is woken
+//! by that death (`chair`); the others look for themselves twice a second.
 
 use super::Locked;
 use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
 use crate::bell::{self, Bell};
+use crate::chair::Chair;
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
@@ -134,6 +135,8 @@ pub(super) struct Waiting<'a> {
     id: i32,
     ticket: Ticket,
     handled: u32,
+    /// Where it sleeps without a clock, if it is alone.
+    chair: Option<&'a Chair>,
 }
 
 /// Whether a waiter's thread lives, and runs what it ran when it lined up.
@@ -146,15 +149,20 @@ pub(super) fn lives(ns: &Namespace, waiter: &layout::Waiter) -> bool {
 
 impl<'a> Waiting<'a> {
     /// From here on handlers count. Under the lock, which holds them off.
-    pub fn new(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32, ticket: Ticket) -> Waiting<'a> {
-        let handled = tls::block().handled.load(Relaxed);
+    pub fn new(q: &Locked<'a>, ticket: Ticket) -> Waiting<'a> {
         Waiting {
-            ns,
-            pin,
-            id,
+            ns: q.ns,
+            pin: q.pin,
+            id: q.id,
             ticket,
-            handled,
+            handled: tls::block().handled.load(Relaxed),
+            chair: q.sit(&ticket),
         }
+    }
+
+    /// There was no news. Under the lock.
+    pub fn sleep_on(&mut self, q: &Locked<'a>) {
+        self.chair = q.sit(&self.ticket);
     }
 
     /// Sleeps until there is news, a signal handler ran, or it is time to look.
@@ -164,29 +172,39 @@ impl<'a> Waiting<'a> {
         // A queue that is gone, or cannot be repaired, keeps nobody in line.
         let withdraw = || {
             let _ = self.withdraw();
+            if let Some(chair) = self.chair {
+                chair.rise();
+            }
         };
         let sleeping = Sleeping {
             withdraw: &withdraw,
         };
-        Ok(sleeping.during(|| self.sleep_on(waiter, bell)))
+        Ok(sleeping.during(|| {
+            let woken = self.sleep_in(waiter, bell);
+            if let Some(chair) = self.chair {
+                chair.vacate();
+            }
+            woken
+        }))
     }
 
-    fn sleep_on(&self, waiter: &layout::Waiter, bell: Bell) -> Woken {
+    fn sleep_in(&self, waiter: &layout::Waiter, bell: Bell) -> Woken {
         let block = tls::block();
         // In a section: a handler gives the slot back, and then it is not ours to write to.
         critical::enter();
         if block.handled.load(Relaxed) == self.handled {
             waiter.bell.store(bell.word(), Relaxed);
-            waiter.asleep.store(1, SeqCst);
+            waiter.asleep.store(1, Relaxed);
         }
         critical::leave();
         fence(SeqCst);
-        let slept = if block.handled.load(Relaxed) == self.handled {
-            sys::futex_wait(&waiter.news, 0, BEAT_NS)
-        } else {
-            Err(Errno::EINTR)
+        let undisturbed = || block.handled.load(Relaxed) == self.handled;
+        let slept = match self.chair {
+            _ if !undisturbed() => Err(Errno::EINTR),
+            Some(chair) => chair.sleep(undisturbed),
+            None => sys::futex_wait(&waiter.news, 0, BEAT_NS),
         };
-        if slept == Err(Errno::EINTR) || block.handled.load(Relaxed) != self.handled {
+        if slept == Err(Errno::EINTR) || !undisturbed() {
             return Woken::Signal;
         }
         Woken::News
@@ -204,10 +222,11 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Locked<'_> {
+impl<'a> Locked<'a> {
     /// Registers this thread as a waiter, in its line's end.
     fn enlist(&mut self, state: u32, len: u32, want: &Selector) -> Result<Ticket> {
         self.sweep()?;
+        self.unseat();
         let (index, _) = self.take_slot()?;
         let thread = crate::process::thread()?;
         let (slot, waiter) = (self.slot(index)?, layout::waiter(&self.map, index)?);
@@ -248,6 +267,20 @@ impl Locked<'_> {
                 mtype: 0,
             },
         )
+    }
+
+    /// Where our waiter sleeps without a clock, if it is alone in line, and nobody has a message to
+    /// fetch that may come back.
+    fn sit(&self, ticket: &Ticket) -> Option<&'a Chair> {
+        let h = self.held.h;
+        let in_line = h
+            .receivers
+            .load(Relaxed)
+            .wrapping_add(h.senders.load(Relaxed));
+        match in_line == 1 && h.handed.load(Relaxed) == 0 {
+            true => h.chairs.sit(self.ns, &h.object, ticket.slot),
+            false => None,
+        }
     }
 
     /// Our waiter's news, after a sleep. EIDRM: the slot is not ours any more.
@@ -334,7 +367,7 @@ impl Locked<'_> {
         waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
         waiter.news.store(news, Release);
         crashpoint!("msg.tell.told");
-        self.wakes.add(&self.held.map, index);
+        self.wake_later(index);
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! The bytes of a set's file: the header, the semaphores, the journal's entries; then, sparse, the
 //! waiters' slots and the undo rows.
 
+use crate::chair::Chairs;
 use crate::errno::{Errno, Result};
-use crate::map::{Map, Shared};
+use crate::map::{Map, Shared, expect};
 use crate::object::{OBJECT_LEN, Object};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::*};
@@ -75,6 +76,24 @@ pub(super) struct Header {
     pub zeros: Line,
     /// When dead holders were last looked for, in monotonic milliseconds.
     pub looked_ms: AtomicU64,
+    pub chairs: Chairs,
+}
+
+impl Header {
+    /// Asks for the lines that a call which sleeps, or wakes somebody, changes.
+    pub fn expect_changes(&self) {
+        expect(&raw const self.op);
+        expect(&raw const self.next_seq);
+        self.chairs.expect_changes();
+    }
+}
+
+impl Slot {
+    /// Asks for its cache lines, to write there.
+    pub fn expect_changes(&self) {
+        expect(&raw const self.state);
+        expect(&raw const self.ops);
+    }
 }
 
 /// A line of waiters.
@@ -160,6 +179,10 @@ pub(super) struct Row {
 /// A `semadj`, as `i16`.
 #[repr(transparent)]
 pub(super) struct Adj(pub AtomicU16);
+
+/// Where the chairs are: for the models.
+#[allow(dead_code)]
+pub(crate) const CHAIRS: usize = offset_of!(Header, chairs);
 
 const _: () = assert!(size_of::<Header>() <= HEADER);
 const _: () = assert!(offset_of!(Header, object) == 0 && offset_of!(Header, op) == OBJECT_LEN);

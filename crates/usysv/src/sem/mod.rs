@@ -28,9 +28,12 @@ mod undo;
 mod wait;
 
 pub use ctl::{SemUndo, SemWaiter};
+#[allow(unused_imports)] // For the models.
+pub(crate) use layout::CHAIRS;
 pub(crate) use layout::{file_len, fill};
 pub(crate) use ops::semop;
 
+use crate::chair::Owed;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
@@ -60,6 +63,8 @@ pub(crate) struct Locked<'a> {
     set: Set<'a>,
     wakes: [u32; 4],
     waking: usize,
+    /// A wake for the sleeper without a clock.
+    owed: Option<Owed<'a>>,
     /// How often /proc was asked for a sleeper without a bell.
     asked: Cell<u32>,
 }
@@ -134,10 +139,16 @@ impl<'a> Set<'a> {
     /// Gives the lock, which was taken, to a guard.
     fn locked(self, fine: bool, id: i32) -> Result<Locked<'a>> {
         let fine = fine && is_sane(self.h);
+        let owed = if self.h.waiting.load(Relaxed) != 0 || !fine {
+            self.h.chairs.claim(self.ns, &self.h.object.lock)
+        } else {
+            None
+        };
         let q = Locked {
             set: self,
             wakes: [layout::NIL; 4],
             waking: 0,
+            owed,
             asked: Cell::new(0),
         };
         if fine { Ok(q) } else { look_closer(q, id) }
@@ -212,12 +223,23 @@ impl Locked<'_> {
 
     /// The sleeper in this slot has news: wake it once the lock is free.
     fn wake_later(&mut self, slot: u32) {
+        let owed = &mut self.owed;
+        if owed.as_mut().is_some_and(|owed| owed.falls_due(slot)) {
+            return;
+        }
         match self.wakes.get_mut(self.waking) {
             Some(place) => {
                 *place = slot;
                 self.waking += 1;
             }
             None => self.wake(slot),
+        }
+    }
+
+    /// Who sleeps without a clock is to look for itself, and then sleeps with one.
+    fn unseat(&mut self) {
+        if let Some(owed) = &mut self.owed {
+            owed.due = true;
         }
     }
 
@@ -232,10 +254,18 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.h.object.lock.unlock();
+        let due = match self.owed.take() {
+            Some(owed) if !owed.due => {
+                owed.forgive();
+                None
+            }
+            owed => owed,
+        };
+        self.set.h.object.lock.unlock();
         for slot in self.wakes.iter().take(self.waking) {
             crashpoint!("sem.wake.unlocked");
             self.wake(*slot);
         }
+        due.map(Owed::pay);
     }
 }

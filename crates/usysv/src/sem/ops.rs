@@ -10,6 +10,7 @@ use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::look::Look;
+use crate::map::expect;
 use crate::namespace::Namespace;
 use crate::object::{LIVE, at_first};
 use crate::process;
@@ -94,6 +95,7 @@ fn semop_further(
     timeout: Option<Duration>,
 ) -> Result<()> {
     let set = Set::with(p, ns, pin, tls::block());
+    set.expect_changes(ops);
     let mut q = set.locked(fine, id).map_err(at_first)?;
     let mut look = None;
     let mut until = None;
@@ -183,6 +185,19 @@ impl<'a> Set<'a> {
     #[inline]
     fn lets_alter(&self, alters: bool) -> bool {
         Creds::current().may_use(&self.h.object, if alters { 0o222 } else { 0o444 })
+    }
+
+    /// Asks for what a call that sleeps, or wakes somebody, changes: the lines come from another CPU's cache,
+    /// and together rather than one after the other.
+    fn expect_changes(&self, ops: &[Sembuf]) {
+        self.h.expect_changes();
+        let first = ops.first().map_or(0, |op| u32::from(op.sem_num));
+        if let (Ok(entry), Ok(sem)) = (self.p.entry(0), self.p.sem(first)) {
+            expect(core::ptr::from_ref(entry));
+            if let Ok(slot) = self.p.slot(sem.alters.head.load(Relaxed)) {
+                slot.expect_changes();
+            }
+        }
     }
 
     /// Whether an operation cannot go, as far as a look without the lock tells.

@@ -116,6 +116,7 @@ impl Locked<'_> {
                 self.wake_later(index);
             }
         }
+        self.unseat();
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 //! A sleeper's slot has its array; whoever changes the set performs it and stores the news
 //! (`line`). So a sleeper that wakes to news only has to read them.
 //!
-//! Nobody else would notice that a holder was killed (`undo`), or a waker between its unlock and
-//! its wake. A sleeper listens to the bell of who holds it up, as far as it can tell, and one
+//! Who sleeps alone in a set where nothing is to be undone needs no clock (`chair`). Else nobody would notice
+//! that a holder was killed (`undo`), or a waker between its unlock and its wake. A sleeper listens to the bell of who holds it up, as far as it can tell, and one
 //! sleeper stands watch: it looks every 20 ms, at memory only, while several processes have undo
 //! rows, and else every half second. A sleeper that has slept 20 ms without
 //! news takes the watch if it is vacant, else it sleeps deeply: until there is news, or the death
@@ -20,6 +20,7 @@ use super::recover::{WENT, failed};
 use super::{Locked, Set, lock};
 use crate::abi::Sembuf;
 use crate::bell::{self, Bell};
+use crate::chair::Chair;
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
@@ -29,6 +30,7 @@ use crate::process;
 use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const LIGHT_NS: u64 = 20_000_000;
@@ -53,6 +55,8 @@ struct Sleeper<'a> {
     index: u32,
     slot: &'a Slot,
     handled: u32,
+    /// Where it sleeps without a clock.
+    chair: Cell<Option<&'a Chair>>,
     /// The news, once a handler's start took them and the slot went to others. Slept on, too: a
     /// sleep that starts again after the handler sees that they came.
     taken: AtomicU32,
@@ -81,6 +85,10 @@ pub(super) fn wait(
         index,
         slot: q.p.slot(index)?,
         handled: tls::block().handled.load(Relaxed),
+        chair: Cell::new(match until {
+            None => q.sit(index),
+            Some(_) => None,
+        }),
         taken: AtomicU32::new(0),
     };
     let how = Sleep {
@@ -123,7 +131,7 @@ impl<'a> Sleeper<'a> {
             if !beats.is_multiple_of(DEEP_BEATS) && self.is_watched(how.bell) {
                 continue;
             }
-            match self.look(beats) {
+            match self.look(beats, until.is_none()) {
                 Ok(Some(next)) => how = next,
                 Ok(None) => {}
                 Err(Errno::EIDRM) => return self.news().unwrap_or(Err(Errno::EIDRM)),
@@ -141,6 +149,16 @@ impl<'a> Sleeper<'a> {
             None => u64::MAX,
         };
         let news = &self.slot.news;
+        if let Some(chair) = self.chair.get() {
+            let slept = chair.sleep(|| {
+                self.taken.load(Relaxed) == 0
+                    && news.load(Relaxed) == 0
+                    && tls::block().handled.load(Relaxed) == self.handled
+            });
+            chair.vacate();
+            self.chair.set(None);
+            return slept;
+        }
         let Some(bell) = how.bell else {
             return sys::futex_wait(news, 0, how.ns.min(left));
         };
@@ -194,6 +212,9 @@ impl<'a> Sleeper<'a> {
 
     /// A handler is about to run, and may never come back: the wait is over.
     fn withdraw(&self) {
+        if let Some(chair) = self.chair.get() {
+            chair.rise();
+        }
         let Ok(mut q) = lock(self.ns, self.pin, self.id) else {
             // Removed, or beyond repair: the slot goes with the set.
             return;
@@ -224,12 +245,16 @@ impl<'a> Sleeper<'a> {
     }
 
     /// Slept long without news: looks around. `None`: there is news after all. EIDRM: removed.
-    fn look(&self, beats: u64) -> Result<Option<Sleep>> {
+    /// `patient`: it has no timeout of its own.
+    fn look(&self, beats: u64, patient: bool) -> Result<Option<Sleep>> {
         let mut q = lock(self.ns, self.pin, self.id)?;
         q.with_repair(|q| q.look())?;
         // A handler may have taken the slot before the lock was ours.
         if self.taken.load(Relaxed) != 0 || self.slot.news.load(Relaxed) != 0 {
             return Ok(None);
+        }
+        if patient {
+            self.chair.set(q.sit(self.index));
         }
         if let Some(watch) = q.watch_besides(self.index)? {
             self.slot
@@ -284,11 +309,21 @@ impl Set<'_> {
     }
 }
 
-impl Locked<'_> {
+impl<'a> Locked<'a> {
+    /// Where the sleeper in this slot sleeps without a clock, if it is alone, and nothing is to be undone.
+    fn sit(&self, index: u32) -> Option<&'a Chair> {
+        let set = self.set;
+        match set.h.waiting.load(Relaxed) == 1 && set.h.rows.load(Relaxed) == 0 {
+            true => set.h.chairs.sit(set.ns, &set.h.object, index),
+            false => None,
+        }
+    }
+
     /// Registers this thread as a sleeper, in its line's end.
     fn enlist(&mut self, ops: &[Sembuf], undoes: bool, blocking: u32) -> Result<u32> {
         let row = if undoes { self.my_row()? } else { NIL };
         let bell = bell::mine_by(self.me, self.ns)?;
+        self.unseat();
         let index = self.take_with(ops)?;
         let slot = self.p.slot(index)?;
         let seq = self.h.next_seq.load(Relaxed);
@@ -399,6 +434,7 @@ impl Locked<'_> {
 
     /// The watch has to look more often from now on.
     pub(super) fn alert_watch(&mut self) {
+        self.unseat();
         let watch = self.h.watch.load(Relaxed);
         if watch != NIL {
             self.wake_later(watch);

@@ -358,7 +358,7 @@ impl Kills {
     }
 }
 
-const QUEUES: &[&str] = &["msg."];
+const QUEUES: &[&str] = &["msg.", "chair."];
 const SETS: &[&str] = &["sem.", "lock.", "bell."];
 const SEGMENTS: &[&str] = &["shm."];
 const NAMES: &[&str] = &["create.", "remove.", "names.", "limits.", "lay_out."];

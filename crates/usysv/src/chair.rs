@@ -1,0 +1,242 @@
+//! Chairs: where the only sleeper of an object sleeps without a clock.
+//!
+//! Who sleeps among others looks for itself now and then, should a waker be killed. A clock costs as
+//! much as a tenth of a hand-over, and wakes an idle machine. So who is alone in line takes a chair,
+//! and whoever may have something for it *owes*: before anything is committed the waker writes itself
+//! into the chair's word and links it into its robust list, and it pays, after the unlock, by freeing
+//! the word and waking. Killed in between, the kernel marks the word and wakes the sleeper, which
+//! repairs the object, as who takes the lock next, and finds its news. A second one in line gets the
+//! first to stand up, and then both have clocks.
+//!
+//! | word | meaning | leaves it by |
+//! |---|---|---|
+//! | 0 | nobody sits, or who does is to stand up | sit -> SAT |
+//! | SAT | somebody sleeps here | claim -> tid, SAT; a handler in its thread -> 0 |
+//! | tid, SAT | that thread owes a wake | forgive -> SAT; pay -> 0; the kernel -> DIED, SAT |
+//! | DIED, SAT | it was killed: look | sit -> SAT; claim -> tid, SAT |
+//!
+//! All but `pay`, the kernel's mark and a sleeper's own end happens under the object's lock. Nobody else sits down before the occupant has said that it does not sleep,
+//! or is dead: the word that it sleeps on would be as before. One that leaves by `longjmp` never says so;
+//! there are two chairs, as who is served may still be waking when the server lines up, and if both are
+//! taken there are clocks.
+//!
+//! A file that is cut off wakes nobody. So whoever sleeps in one that other users can write to has a clock.
+//!
+//! No lock. Killed between freeing the word and the wake: the word lies in the list's `pending`, and
+//! for a word without an owner the kernel wakes (since Linux 5.5).
+//!
+//! Models: `models/queue.rs`, `models/set.rs`.
+#![allow(unsafe_code)]
+
+use crate::bell::{self, Bell};
+use crate::crash::crashpoint;
+use crate::critical;
+use crate::errno::{Errno, Result};
+use crate::lock::{Head, Lock, OFFSET, TID, WAITERS, set_prev};
+use crate::map::expect;
+use crate::namespace::Namespace;
+use crate::object::Object;
+use crate::sleeping;
+use crate::sys;
+use crate::tls;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence, fence};
+
+const SAT: u32 = WAITERS;
+
+/// In shared memory.
+#[repr(C, align(64))]
+pub(crate) struct Chair {
+    word: AtomicU32,
+    /// 1: its occupant sleeps, or is about to.
+    asleep: AtomicU32,
+    /// The occupant's slot.
+    slot: AtomicU32,
+    reserved: [AtomicU32; 3],
+    prev: AtomicUsize,
+    next: AtomicUsize,
+    /// The bell of who may be asleep here, plus one; 0: nobody.
+    occupant: AtomicU64,
+    more: [AtomicUsize; 2],
+}
+
+const _: () = assert!(core::mem::offset_of!(Chair, next) as isize + OFFSET == 0);
+const _: () = assert!(size_of::<Chair>() == 64);
+
+/// An object's chairs.
+#[repr(C)]
+pub(crate) struct Chairs([Chair; 2]);
+
+/// What a waker owes the occupant of a chair.
+pub(crate) struct Owed<'a> {
+    chair: &'a Chair,
+    lock: &'a Lock,
+    /// The robust-list entry behind the chair's.
+    behind: usize,
+    slot: u32,
+    /// It is to be woken.
+    pub due: bool,
+}
+
+fn head() -> &'static Head {
+    // SAFETY: as in `Lock::lock`: the libc's head of this very thread; the object's lock looked it up.
+    unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) }
+}
+
+fn word_of(bell: Bell) -> u64 {
+    bell.word().wrapping_add(1)
+}
+
+impl Chairs {
+    /// Asks for their cache lines, to write there.
+    pub fn expect_changes(&self) {
+        for chair in &self.0 {
+            expect(&raw const chair.word);
+        }
+    }
+
+    /// Where the sleeper in this slot, who is alone in line, may sleep. Under the lock.
+    pub fn sit(&self, ns: &Namespace, object: &Object, slot: u32) -> Option<&Chair> {
+        let me = bell::known(ns);
+        if me == Bell::NONE
+            || !sleeping::is_told()
+            || ns.lets_others_write(object.mode.load(Relaxed))
+        {
+            return None;
+        }
+        let is_free =
+            |chair: &&Chair| chair.word.load(Relaxed) & TID == 0 && !chair.occupant_lives(ns);
+        let chair = self.0.iter().find(is_free)?;
+        chair.slot.store(slot, Relaxed);
+        chair.asleep.store(0, Relaxed);
+        chair.occupant.store(word_of(me), Relaxed);
+        chair.word.store(SAT, Relaxed);
+        crashpoint!("chair.sat");
+        Some(chair)
+    }
+
+    /// Who sits and sleeps is owed a wake from here on. Under the lock, before anything happens.
+    pub fn claim<'a>(&'a self, ns: &Namespace, lock: &'a Lock) -> Option<Owed<'a>> {
+        let me = bell::known(ns);
+        self.0.iter().find_map(|chair| {
+            let word = chair.word.load(Relaxed);
+            let sleeps = word & TID == 0
+                && word != 0
+                && chair.occupant.load(Relaxed) != word_of(me)
+                && chair.occupant_lives(ns);
+            sleeps.then(|| chair.claim(lock))
+        })
+    }
+}
+
+impl Chair {
+    fn occupant_lives(&self, ns: &Namespace) -> bool {
+        match self.occupant.load(Acquire) {
+            0 => false,
+            bell => !ns.rings(Bell::of_word(bell.wrapping_sub(1))),
+        }
+    }
+
+    fn entry(&self) -> usize {
+        &raw const self.next as usize
+    }
+
+    /// Puts this chair behind the lock, which is held, in the robust list.
+    fn claim<'a>(&'a self, lock: &'a Lock) -> Owed<'a> {
+        let (head, entry) = (head(), self.entry());
+        critical::enter();
+        head.pending.store(entry, Relaxed);
+        compiler_fence(SeqCst);
+        // A handler may free the word just now, without the lock: then the debt is to nobody.
+        self.word
+            .store(tls::block().tid.load(Relaxed) | SAT, Relaxed);
+        crashpoint!("chair.claimed");
+        let behind = lock.behind();
+        self.next.store(behind, Relaxed);
+        self.prev.store(lock.entry(), Relaxed);
+        set_prev(behind, entry);
+        compiler_fence(SeqCst);
+        lock.set_behind(entry);
+        crashpoint!("chair.linked");
+        compiler_fence(SeqCst);
+        head.pending.store(0, Relaxed);
+        Owed {
+            chair: self,
+            lock,
+            behind,
+            slot: self.slot.load(Relaxed),
+            due: false,
+        }
+    }
+
+    /// Sleeps until there may be news, or a handler ran; not at all unless `sleepy`, which is asked after a
+    /// look at the word. EINTR: a handler ran.
+    pub fn sleep(&self, sleepy: impl Fn() -> bool) -> Result<()> {
+        self.asleep.store(1, Relaxed);
+        fence(SeqCst);
+        let word = self.word.load(Acquire);
+        if word & TID == 0 && word != SAT || !sleepy() {
+            return Ok(());
+        }
+        match sys::futex_wait(&self.word, word, sys::FOREVER) {
+            Err(Errno::EAGAIN) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A handler ended the occupant's wait: it does not begin to sleep. Who owes it a wake pays all the same.
+    pub fn rise(&self) {
+        let word = self.word.load(Relaxed);
+        if word & TID == 0 {
+            let _ = self.word.compare_exchange(word, 0, SeqCst, Relaxed);
+        }
+    }
+
+    /// The occupant does not sleep here any more.
+    pub fn vacate(&self) {
+        self.asleep.store(0, Relaxed);
+        self.occupant.store(0, Release);
+    }
+}
+
+impl Owed<'_> {
+    /// Whether the sleeper in this slot is who sits there: then it is to be woken.
+    pub fn falls_due(&mut self, slot: u32) -> bool {
+        self.due |= self.slot == slot;
+        self.slot == slot
+    }
+
+    /// Nothing was done that concerns the sleeper. Before the unlock.
+    pub fn forgive(self) {
+        let head = head();
+        head.pending.store(self.chair.entry(), Relaxed);
+        compiler_fence(SeqCst);
+        self.lock.set_behind(self.behind);
+        set_prev(self.behind, self.lock.entry());
+        crashpoint!("chair.forgiven");
+        self.chair.word.store(SAT, Release);
+        compiler_fence(SeqCst);
+        head.pending.store(0, Relaxed);
+        critical::leave();
+    }
+
+    /// Wakes who sits there. After the unlock. True: it was asleep, or not yet.
+    pub fn pay(self) -> bool {
+        let (head, entry) = (head(), self.chair.entry());
+        crashpoint!("chair.unlocked");
+        head.pending.store(entry, Relaxed);
+        compiler_fence(SeqCst);
+        head.unlink(entry, self.behind);
+        crashpoint!("chair.unlinked");
+        compiler_fence(SeqCst);
+        self.chair.word.store(0, Release);
+        crashpoint!("chair.freed");
+        // Pairs with the fence in `sleep`.
+        fence(SeqCst);
+        let reached = self.chair.asleep.load(Relaxed) == 0
+            || sys::futex_wake(&self.chair.word, sys::ALL) != 0;
+        compiler_fence(SeqCst);
+        head.pending.store(0, Relaxed);
+        critical::leave();
+        reached
+    }
+}
