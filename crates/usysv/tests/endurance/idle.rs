@@ -4,7 +4,7 @@ use crate::crowds::{op, until, words};
 use crate::rig::*;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use usysv::abi::{IPC_PRIVATE, SEM_UNDO};
+use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO};
 use usysv::{Engine, Messages, Semaphores};
 
 /// As many of each kind.
@@ -33,8 +33,54 @@ fn sleepers(f: impl Fn()) -> Vec<Child> {
     children
 }
 
-/// On Linux a sleeper uses nothing. Here it looks for itself now and then, as nobody would tell it of
-/// some deaths; of those who sleep on a set that has something to be undone, one looks often.
+/// Who sleeps alone does not run at all, also when it is left alone by others.
+pub fn who_sleeps_alone_does_not_run() {
+    let world = World::new();
+    let engine = &world.0;
+    let [queue, full] = [(); 2].map(|()| engine.msgget(IPC_PRIVATE, 0o600).expect("msgget"));
+    let set = engine.semget(IPC_PRIVATE, 1, 0o600).expect("semget");
+    while engine.msgsnd(full, 1, &[0; 8000], IPC_NOWAIT).is_ok() {}
+    let others = [
+        Child::fork(|| {
+            let _ = engine.msgrcv(queue, &mut [0; 8], 2, 0);
+        }),
+        Child::fork(|| {
+            let _ = engine.semop(set, &[op(-2, 0)], None);
+        }),
+    ];
+    others.iter().for_each(Child::until_asleep);
+    let alone = [
+        Child::fork(|| {
+            let _ = engine.msgrcv(queue, &mut [0; 8], 1, 0);
+        }),
+        Child::fork(|| {
+            let _ = engine.msgsnd(full, 1, &[0; 8000], 0);
+        }),
+        Child::fork(|| {
+            let _ = engine.semop(set, &[op(-2, 0)], None);
+        }),
+    ];
+    alone.iter().for_each(Child::until_asleep);
+    engine.msgsnd(queue, 2, &[], 0).expect("msgsnd");
+    engine.semop(set, &[op(2, 0)], None).expect("semop");
+    for other in others {
+        assert_eq!(other.wait(), End::Exit(0));
+    }
+    // Until each has looked and found that it is alone.
+    std::thread::sleep(Duration::from_millis(1500));
+    let before = alone.each_ref().map(cpu_ns);
+    std::thread::sleep(WHILE);
+    assert_eq!(alone.each_ref().map(cpu_ns), before, "it ran");
+    engine.msgsnd(queue, 1, &[], 0).expect("msgsnd");
+    engine.msgrcv(full, &mut [0; 8000], 0, 0).expect("msgrcv");
+    engine.semop(set, &[op(2, 0)], None).expect("semop");
+    for child in alone {
+        assert_eq!(child.wait(), End::Exit(0));
+    }
+}
+
+/// On Linux a sleeper uses nothing. Here one among many looks for itself now and then, as nobody would tell it
+/// of some deaths; of those who sleep on a set that has something to be undone, one looks often.
 pub fn idle_sleepers_use_no_cpu() {
     let world = World::new();
     let engine = &world.0;

@@ -69,6 +69,7 @@ cases![
     storms::stop_and_continue,
     handovers::no_hand_over_stalls,
     idle::idle_sleepers_use_no_cpu,
+    idle::who_sleeps_alone_does_not_run,
     idle::a_sleeper_whose_watches_are_all_killed,
 ];
 
