@@ -264,9 +264,11 @@ impl Engine {
     fn count(&self, kind: Kind, mut visit: impl FnMut(i32)) -> Result<(u32, i32)> {
         let (mut count, mut highest) = (0, 0);
         self.ns.each_index(kind, |index| {
-            count += 1;
-            highest = index as i32;
-            visit(highest);
+            if !self.ns.is_left(kind, index) {
+                count += 1;
+                highest = index as i32;
+                visit(highest);
+            }
         })?;
         Ok((count, highest))
     }

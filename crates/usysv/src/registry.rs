@@ -10,6 +10,8 @@
 //! `intent` and undoes a creation that had not got its key, or ends a removal, and makes the hints
 //! anew from the directory. Looking a key up takes no lock.
 
+mod places;
+
 use crate::abi::{IPC_PRIVATE, IPCMNI};
 use crate::crash::crashpoint;
 use crate::creds::Owned;
@@ -23,12 +25,7 @@ use crate::path::{Digits, Path, parse_decimal};
 use crate::shm::Huge;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
-
-const PLACES: usize = IPCMNI as usize;
-/// `ids->seq` wraps here, so that ids stay positive.
-const SEQUENCES: u32 = 65536;
-/// The kernel reuses no index before it gave out this many (`ipc_min_cycle`).
-const MIN_CYCLE: u32 = 64;
+use places::{PLACES, Places};
 
 const NOTHING: u32 = 0;
 const CREATING: u32 = 1;
@@ -46,84 +43,9 @@ pub(crate) struct Counters {
     kinds: [Places; Kind::ALL.len()],
 }
 
-#[repr(C)]
-struct Places {
-    /// The index given out last, plus one; 0: none yet.
-    last: AtomicU32,
-    sequence: AtomicU32,
-    /// Units of all objects: semaphores, or pages. A hint, like the map.
-    units: AtomicU64,
-    /// How many bits are set in `used`.
-    in_use: AtomicU32,
-    reserved2: AtomicU32,
-    reserved: [AtomicU64; 5],
-    used: [AtomicU64; PLACES / 64],
-    /// Removed segments that were attached when somebody last looked. The bit is set before the
-    /// removal's commit, under the object's lock, and cleared under the name lock, when the names
-    /// are gone, or under the object's, when it is not removed.
-    lingering: [AtomicU64; PLACES / 64],
-}
-
 // SAFETY: repr(C) and atomics only.
 #[allow(unsafe_code)]
 unsafe impl Shared for Counters {}
-
-impl Places {
-    fn set_used(&self, index: u32, used: bool) {
-        if let Some(word) = self.used.get(index as usize / 64) {
-            let bit = 1 << (index % 64);
-            let old = word.load(Relaxed);
-            let new = if used { old | bit } else { old & !bit };
-            word.store(new, Relaxed);
-            let in_use = self.in_use.load(Relaxed).wrapping_add(new.count_ones());
-            self.in_use
-                .store(in_use.wrapping_sub(old.count_ones()), Relaxed);
-        }
-    }
-
-    fn is_used(&self, index: u32) -> bool {
-        let word = self.used.get(index as usize / 64);
-        word.is_some_and(|word| word.load(Relaxed) >> (index % 64) & 1 != 0)
-    }
-
-    /// How many objects there are, if the limits allow another.
-    fn room(&self, plan: &Plan<'_>) -> Option<u32> {
-        let units = self.units.load(Relaxed).checked_add(plan.units)?;
-        let in_use = self.in_use.load(Relaxed);
-        (u64::from(in_use) < plan.most && units <= plan.most_units).then_some(in_use)
-    }
-
-    /// The first free index from `start` on, below `end`.
-    fn free_from(&self, start: u32, end: u32) -> Option<u32> {
-        let mut index = start;
-        while index < end {
-            let word = self.used.get(index as usize / 64)?.load(Relaxed) >> (index % 64);
-            if word & 1 == 0 {
-                return Some(index);
-            }
-            index += (!word).trailing_zeros().min(64 - index % 64);
-        }
-        None
-    }
-
-    /// The index and sequence number of the next object, as the kernel's cyclic allocation.
-    fn next(&self, in_use: u32) -> Option<(u32, u32)> {
-        let end = (in_use.saturating_mul(3) / 2).clamp(MIN_CYCLE, IPCMNI as u32);
-        let last = self.last.load(Relaxed).min(IPCMNI as u32);
-        let index = self
-            .free_from(last, end)
-            .or_else(|| self.free_from(0, end))?;
-        let sequence = self.sequence.load(Relaxed) % SEQUENCES;
-        Some((
-            index,
-            if index < last {
-                (sequence + 1) % SEQUENCES
-            } else {
-                sequence
-            },
-        ))
-    }
-}
 
 /// A new object: its id, which file it is, and its whole mapping.
 pub(crate) struct Created {
@@ -294,7 +216,20 @@ impl Namespace {
         }
     }
 
-    /// Calls `visit` with every index that has a name, in order; true ends it.
+    /// Whether an index that has a name counts for nothing: see `Places`. What shared memory says
+    /// is believed of a file that is closed to the caller; others are looked at.
+    pub(crate) fn is_left(&self, kind: Kind, index: u32) -> bool {
+        let noted = self
+            .counters()
+            .is_ok_and(|c| c.kinds[kind as usize].is_left(index));
+        noted
+            && match self.look_at_index(kind, index) {
+                Ok((identity, _)) => identity.removed,
+                Err(e) => e == Errno::EACCES,
+            }
+    }
+
+    /// Calls `visit` with every index that has a name, in order.
     pub(crate) fn each_index(&self, kind: Kind, mut visit: impl FnMut(u32)) -> Result<()> {
         let used = self.used_places(kind)?;
         for (i, word) in used.iter().enumerate() {
@@ -448,8 +383,10 @@ impl Names<'_> {
             (plan.fill)(&map)?;
             let object: &Object = map.at(0)?;
             crashpoint!("create.formed");
-            for taken in 0.. {
-                let (index, sequence) = places.next(in_use + taken).ok_or(Errno::ENOSPC)?;
+            let mut from = places.last.load(Relaxed);
+            for taken in 0..PLACES as u32 {
+                let next = places.next(in_use.saturating_add(taken), from);
+                let (index, sequence) = next.ok_or(Errno::ENOSPC)?;
                 let id = index as i32 + sequence as i32 * IPCMNI;
                 object.form(plan, id, sys::time());
                 self.intend(CREATING, plan.kind, index, plan.key);
@@ -469,6 +406,8 @@ impl Names<'_> {
                             return Err(e);
                         }
                         self.retire_place(plan.kind, index);
+                        let free = !places.is_used(index) && !places.is_left(index);
+                        from = if free { index } else { index + 1 };
                         continue;
                     }
                 }
@@ -549,17 +488,16 @@ impl Names<'_> {
     }
 
     /// An index that the hints have free but the directory has not: perhaps only a removed object
-    /// that somebody was killed over.
+    /// that somebody was killed over, or one whose name is another user's to take away.
     fn retire_place(&self, kind: Kind, index: u32) {
-        self.places(kind).set_used(index, true);
-        let Ok(path) = self.ns.index_path(kind, index) else {
-            return;
-        };
-        if let Ok((identity, _)) = open_object(kind, &path)
-            && identity.removed
-            && index_of(identity.id) == index
-        {
-            let _ = self.unlink(kind, &identity, None);
+        let places = self.places(kind);
+        let path = self.ns.index_path(kind, index);
+        match path.and_then(|path| open_object(kind, &path)) {
+            Ok((it, _)) if it.removed && index_of(it.id) == index => {
+                let _ = self.unlink(kind, &it, None);
+            }
+            Err(Errno::EACCES) if places.is_left(index) => {}
+            _ => places.set_used(index, true),
         }
     }
 
@@ -574,13 +512,14 @@ impl Names<'_> {
     }
 
     fn unlink_names(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
+        let mut gone = Ok(());
         if object.key != IPC_PRIVATE && self.ns.find(kind, object.key)? == Some(object.id) {
-            files::unlink(&self.ns.key_path(kind, object.key)?)?;
+            gone = files::unlink(&self.ns.key_path(kind, object.key)?);
         }
         crashpoint!("remove.unkeyed");
         let index = index_of(object.id);
         let Ok(directory) = self.ns.directory(kind) else {
-            return Ok(());
+            return gone;
         };
         let name = index_name(index)?;
         // A caller that has the file mapped knows its inode, which nobody else can have then.
@@ -593,17 +532,24 @@ impl Names<'_> {
         if is_it {
             self.unlink_beside(kind, index);
             crashpoint!("remove.alone");
-            sys::unlink(&directory, name.as_c(), 0)?;
+            gone = gone.and_then(|()| sys::unlink(&directory, name.as_c(), 0));
             crashpoint!("remove.unlinked");
-            self.ns.set_lingering(kind, index, false);
+            self.ns.set_lingering(kind, index, gone.is_err());
             crashpoint!("remove.remembered");
-            let places = self.places(kind);
+            self.release(kind, index, object.units);
+        }
+        gone
+    }
+
+    /// What had this index counts no more.
+    fn release(&self, kind: Kind, index: u32, units: u64) {
+        let places = self.places(kind);
+        if places.is_used(index) {
             places.set_used(index, false);
             crashpoint!("remove.unused");
-            let units = places.units.load(Relaxed).saturating_sub(object.units);
+            let units = places.units.load(Relaxed).saturating_sub(units);
             places.units.store(units, Relaxed);
         }
-        Ok(())
     }
 
     /// Unlinks removed objects whose removers were killed before they did, and counts anew.
@@ -611,12 +557,12 @@ impl Names<'_> {
         self.recount(kind)?;
         crashpoint!("names.sweep.counted");
         let mut units = 0u64;
-        for index in 0..PLACES as u32 {
+        self.ns.each_index(kind, |index| {
+            self.retire_place(kind, index);
             if self.places(kind).is_used(index) {
-                self.retire_place(kind, index);
                 units = units.saturating_add(self.ns.units_of(kind, index));
             }
-        }
+        })?;
         self.places(kind).units.store(units, Relaxed);
         crashpoint!("names.sweep.done");
         Ok(())
@@ -624,13 +570,18 @@ impl Names<'_> {
 
     /// Makes the hints anew from the directory.
     fn recount(&self, kind: Kind) -> Result<()> {
-        let used = self.ns.used_places(kind)?;
-        for (word, truth) in self.places(kind).used.iter().zip(used) {
-            word.store(truth, Relaxed);
+        let named = self.ns.used_places(kind)?;
+        let places = self.places(kind);
+        let mut in_use = 0;
+        for ((used, lingering), named) in places.used.iter().zip(&places.lingering).zip(named) {
+            // Nothing lingers without a name: what gets that place next would not be counted.
+            let left = lingering.fetch_and(named, Relaxed) & !used.load(Relaxed);
+            let truth = named & !left;
+            used.store(truth, Relaxed);
+            in_use += truth.count_ones();
         }
         crashpoint!("names.recount.mapped");
-        let in_use = used.iter().map(|word| word.count_ones()).sum();
-        self.places(kind).in_use.store(in_use, Relaxed);
+        places.in_use.store(in_use, Relaxed);
         Ok(())
     }
 

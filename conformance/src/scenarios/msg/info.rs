@@ -1,7 +1,8 @@
 //! `IPC_INFO` and `MSG_INFO`: limits and usage.
 
+use super::permissions::owned;
 use crate::process;
-use crate::scenarios::{Scenario, table};
+use crate::scenarios::{ANN, Scenario, table};
 use crate::stage::Stage;
 use libc::{EINVAL, IPC_INFO, IPC_NOWAIT, MSG_INFO};
 
@@ -20,6 +21,7 @@ pub(super) const ALL: &[Scenario] = table![
     usage_tells_limits_too,
     info_follows_changed_limits needs_root,
     info_needs_no_permission needs_root,
+    info_forgets_a_queue_that_an_owner_by_ipc_set_removed needs_root,
 ];
 
 fn info_of_an_empty_world_is_index_zero(t: &Stage) {
@@ -152,4 +154,17 @@ fn info_needs_no_permission(t: &Stage) {
     process::become_user(1000, 1000, &[]);
     assert_eq!(t.info().must().0, 1);
     assert_eq!(t.usage().must().0, 1);
+}
+
+/// The file is its creator's: the owner cannot take its name away, which was counted.
+fn info_forgets_a_queue_that_an_owner_by_ipc_set_removed(t: &Stage) {
+    t.private();
+    let queue = owned(t, ANN, ANN, 0o600);
+    process::become_user(ANN, ANN, &[]);
+    t.remove(queue).must();
+    assert_eq!(t.info().must().0, 0);
+    let (highest, usage) = t.usage().must();
+    assert_eq!((highest, usage.msgpool, usage.msgmap), (0, 1, 0));
+    assert_eq!(t.private().index(), 2);
+    assert_eq!(t.usage().must().1.msgpool, 2);
 }

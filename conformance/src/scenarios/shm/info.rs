@@ -4,9 +4,10 @@ use crate::mapping::{PAGE, peek, poke};
 use crate::memory::Area;
 use crate::process::become_user;
 use crate::scenarios::{Scenario, table};
+use crate::shm::{ANYWHERE, SHM_RDONLY};
 use crate::shmctl::SHM_INFO;
 use crate::stage::Stage;
-use libc::{EFAULT, EINVAL, IPC_INFO};
+use libc::{EFAULT, EINVAL, ENOSPC, IPC_CREAT, IPC_INFO, IPC_PRIVATE};
 
 pub(super) const ALL: &[Scenario] = table![
     info_tells_the_limits_of_segments,
@@ -21,6 +22,9 @@ pub(super) const ALL: &[Scenario] = table![
     usage_counts_pages_read_only_as_in_memory,
     usage_of_removed_segments_ends_with_the_last_detach,
     usage_of_bytes_survives_their_attachers,
+    info_forgets_a_segment_whose_last_attacher_is_another_user needs_root,
+    segments_that_ended_with_another_user_leave_their_room needs_root,
+    segments_that_ended_with_another_user_are_in_nobodys_way needs_root,
 ];
 
 fn info_tells_the_limits_of_segments(t: &Stage) {
@@ -139,4 +143,63 @@ fn usage_of_bytes_survives_their_attachers(t: &Stage) {
     });
     t.join(child);
     assert_eq!(t.shm_usage(0).must().1.shm_rss, 4);
+}
+
+/// Root's removed segments of these modes, which this process leaves as another user.
+fn end_as_another_user(t: &Stage, modes: &[i32]) {
+    let all: Vec<usize> = modes
+        .iter()
+        .map(|mode| {
+            let segment = t.shmget(IPC_PRIVATE, PAGE, IPC_CREAT | mode).must();
+            let at = t.shmat(segment, ANYWHERE, SHM_RDONLY).must();
+            t.shm_remove(segment).must();
+            at
+        })
+        .collect();
+    become_user(1000, 1000, &[]);
+    all.iter().for_each(|at| t.detach(*at));
+}
+
+/// The names of what root made are not this user's to take away: that they are there still was
+/// counted.
+fn info_forgets_a_segment_whose_last_attacher_is_another_user(t: &Stage) {
+    t.segment(PAGE);
+    end_as_another_user(t, &[0o400, 0o600, 0o666]);
+    let (highest, usage) = t.shm_usage(0).must();
+    assert_eq!((highest, usage.used_ids, usage.shm_tot), (0, 1, 1));
+    assert_eq!(t.shm_limits(0).must().0, 0);
+    assert_eq!(t.segment(PAGE).index(), 4);
+    let (highest, usage) = t.shm_usage(0).must();
+    assert_eq!((highest, usage.used_ids, usage.shm_tot), (4, 2, 2));
+}
+
+fn segments_that_ended_with_another_user_leave_their_room(t: &Stage) {
+    t.set_limit("shmmni", 3);
+    t.set_limit("shmall", 3);
+    end_as_another_user(t, &[0o400, 0o600, 0o666]);
+    for _ in 0..2 {
+        let all = [0; 3].map(|_| t.segment(PAGE));
+        t.shmget(IPC_PRIVATE, PAGE, 0o600).fails(ENOSPC);
+        all.iter().for_each(|segment| t.shm_remove(*segment).must());
+        assert_eq!(t.shm_usage(0).must().1.used_ids, 0);
+    }
+}
+
+/// All indexes come up again, also those of names that lie there still; which one it is then is not told.
+fn segments_that_ended_with_another_user_are_in_nobodys_way(t: &Stage) {
+    let user = t.spawn("user", |t| {
+        end_as_another_user(t, &[0o400, 0o666, 0o400]);
+        come_and_go(t, 150);
+    });
+    t.join(user);
+    come_and_go(t, 150);
+}
+
+fn come_and_go(t: &Stage, times: u32) {
+    for _ in 0..times {
+        let segment = t.segment(PAGE);
+        t.shm_remove(segment).must();
+        let (highest, usage) = t.shm_usage(0).must();
+        assert_eq!((highest, usage.used_ids, usage.shm_tot), (0, 0, 0));
+    }
 }
