@@ -182,7 +182,12 @@ const PLAIN: Scenario = Scenario {
 };
 
 pub fn scenarios() -> Vec<Scenario> {
-    [attaching(), removing(), sweeping()].concat()
+    let mut all = [attaching(), removing(), sweeping()].concat();
+    // SAFETY: no pointers.
+    if unsafe { libc::geteuid() } == 0 {
+        all.push(leaving_to_root());
+    }
+    all
 }
 
 fn attaching() -> Vec<Scenario> {
@@ -319,6 +324,22 @@ fn removing() -> Vec<Scenario> {
             ..PLAIN
         },
     ]
+}
+
+/// What the victim ends has names that it may not take away.
+fn leaving_to_root() -> Scenario {
+    Scenario {
+        name: "detach as another user what was removed",
+        act: |engine, shmid| {
+            let at = attach(engine, shmid);
+            call(|| engine.shm_remove(shmid)).expect("IPC_RMID");
+            // SAFETY: no pointers; this process is to die.
+            assert_eq!(unsafe { libc::setresuid(1000, 1000, 1000) }, 0);
+            detach(engine, at);
+        },
+        check: check_removed,
+        ..PLAIN
+    }
 }
 
 /// A segment that a process had attached, and had removed, when it was killed here.
