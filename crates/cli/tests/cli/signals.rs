@@ -21,10 +21,10 @@ impl Wrapped {
         let mut command = usysv(&["run", "--private", "--", "sh", "-c", &script]);
         // A process group of its own is not orphaned while we live: only then does ^Z stop it.
         command.stdout(Stdio::piped()).process_group(0);
-        // A shell starts what runs in the background with both ignored, and `sh` cannot trap a signal
-        // that was ignored before it: the command would go on for ever.
+        // A shell starts what runs in the background with two of them ignored, `nohup` with the other, and `sh`
+        // cannot trap a signal that was ignored before it: the command would go on for ever.
         let attend = || {
-            for signal in [libc::SIGINT, libc::SIGQUIT] {
+            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
                 // SAFETY: plain numbers.
                 unsafe { libc::signal(signal, libc::SIG_DFL) };
             }
