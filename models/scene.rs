@@ -33,7 +33,7 @@ impl Scene {
         fill: impl Fn(&Map) -> Result<()>,
         watched: &[usize],
     ) -> Rc<Scene> {
-        crate::sleeping::tell_of_handlers();
+        crate::sleeping::tell_of_handlers(true);
         let map = map(w, len);
         let owned = Owned {
             uid: 0,

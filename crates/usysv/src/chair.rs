@@ -20,6 +20,9 @@
 //! there are two chairs, as who is served may still be waking when the server lines up, and if both are
 //! taken there are clocks.
 //!
+//! Nobody announces the handlers that a libc has for its own threads (for `setuid` by one of them), and theirs
+//! have `SA_RESTART`: only the clock makes their signals end a wait. So threads have clocks.
+//!
 //! A file that is cut off wakes nobody. So whoever sleeps in one that other users can write to has a clock.
 //!
 //! No lock. Killed between freeing the word and the wake: the word lies in the list's `pending`, and

@@ -2,6 +2,7 @@
 //! takes a sleeper out of its line before it runs the handler, which may then use the object, or
 //! leave the call by `longjmp`.
 
+use crate::process;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence};
 
@@ -26,19 +27,24 @@ impl Sleeping<'_> {
     }
 }
 
-/// Whether handlers of this process announce themselves: see [`tell_of_handlers`].
-static TOLD: AtomicU32 = AtomicU32::new(0);
+/// Which handlers are no reason for a clock: see [`tell_of_handlers`].
+static TOLD: AtomicU32 = AtomicU32::new(NONE);
+const NONE: u32 = 0;
+const PROGRAM: u32 = 1;
+const ALL: u32 = 2;
 
-/// From now on every handler of the program is announced by [`interrupted`] before it runs, or at least none
-/// has `SA_RESTART`. Then who sleeps alone does without a clock.
-pub fn tell_of_handlers() {
-    TOLD.store(1, Relaxed);
+/// From now on every handler is announced by [`interrupted`] before it runs, or has no `SA_RESTART`; `also_the_libc`:
+/// those too that the libc has for its threads. Then who sleeps alone does without a clock.
+pub fn tell_of_handlers(also_the_libc: bool) {
+    TOLD.store(if also_the_libc { ALL } else { PROGRAM }, Relaxed);
 }
 
-/// Whether a sleep may rely on [`interrupted`] to end it: without, only the clock makes a handler's
-/// `SA_RESTART` harmless.
+/// Whether a handler that has `SA_RESTART` ends a sleep without a clock.
 pub(crate) fn is_told() -> bool {
-    TOLD.load(Relaxed) != 0
+    match TOLD.load(Relaxed) {
+        PROGRAM => process::is_single_threaded(),
+        told => told == ALL,
+    }
 }
 
 /// A signal handler of the program is about to run in this thread: a call that sleeps here has

@@ -244,8 +244,8 @@ pub struct World(pub Engine);
 
 impl World {
     pub fn new() -> World {
-        // As for a preloaded program: no handler here has SA_RESTART.
-        usysv::tell_of_handlers();
+        // No handler here has SA_RESTART, and no thread changes users.
+        usysv::tell_of_handlers(true);
         let namespace = Namespace::create_private(None).expect("a namespace");
         World(Engine::new(namespace).expect("an engine"))
     }
