@@ -8,7 +8,7 @@ PATH=/usr/lib/postgresql/15/bin:$PATH
 export PGHOST=$PWD PGPORT=5433 PGDATABASE=postgres PGUSER=postgres PGDATA=$PWD/data LC_ALL=C
 postmaster=
 backend=
-trap 'kill -9 $backend $postmaster 2>/dev/null; wait' EXIT
+trap 'kill -9 $backend $postmaster 2>/dev/null || true; wait' EXIT
 
 sql() {
 	psql --no-psqlrc --quiet --tuples-only --no-align --command "$1"
