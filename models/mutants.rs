@@ -120,6 +120,24 @@ const MUTANTS: &[Mutant] = &[
         wrong: "",
     },
     Mutant {
+        name: "rises while others claim",
+        file: "sem/wait.rs",
+        place: "let locked = [lock(self.ns, self.pin, self.id)];",
+        wrong: "{ self.chair.take().map(Chair::rise); lock(self.ns, self.pin, self.id) }",
+    },
+    Mutant {
+        name: "sits beside a debt",
+        file: "chair.rs",
+        place: "if [self.0.iter().any(owed)] {",
+        wrong: "false",
+    },
+    Mutant {
+        name: "forgives what the dead owed",
+        file: "chair.rs",
+        place: "let due = [self.word.load(Relaxed) & DIED != 0];",
+        wrong: "false",
+    },
+    Mutant {
         name: "a handler keeps the chair",
         file: "sem/wait.rs",
         place: "if let Some(chair) = self.chair.get() {\n            [chair.rise();]",

@@ -188,6 +188,24 @@ fn only_sleeper(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// A poster dies at some step, and then another waiter comes, and another poster: both waiters go on, the first
+/// of whom may still be waking, or not sleep yet.
+fn another_comes(preemptions: usize) -> (usize, usize) {
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        let set = Set::new(w, 0);
+        let first = set.clone();
+        w.spawn(None, move || first.op(-1, 0).expect("one"));
+        let dies = set.clone();
+        let victim = w.spawn(Some(fate), move || dies.op(1, 0));
+        w.wait_for(victim);
+        let second = set.clone();
+        w.spawn(None, move || second.op(-1, 0).expect("one"));
+        let lives = set.clone();
+        w.spawn(None, move || lives.op(2, 0).expect("a set"));
+        w.join();
+    })
+}
+
 /// One waits, without a clock; then another operates with SEM_UNDO, and dies: that is undone, and is enough.
 fn holder_comes_later(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -210,6 +228,8 @@ fn holder_comes_later(preemptions: usize) -> usize {
 fn somebody_dies() {
     let (executions, steps) = only_sleeper(2);
     println!("only_sleeper: {executions} executions, {steps} steps");
+    let (executions, steps) = another_comes(0);
+    println!("another_comes: {executions} executions, {steps} steps");
     let (executions, steps) = holder_dies(2);
     println!("holder_dies: {executions} executions, {steps} steps");
     println!("holder_comes_later: {} executions", holder_comes_later(1));
@@ -244,6 +264,26 @@ fn waiter_is_interrupted(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// The only sleeper is interrupted, and somebody passes by who has nothing for it: the wait ends.
+fn interrupted_alone(preemptions: usize) -> usize {
+    explore(preemptions, |w| {
+        w.patience_ns.set(1);
+        let set = Set::new(w, 0);
+        let waits = set.clone();
+        let waiter = w.spawn(None, move || {
+            assert_eq!(waits.op(-1, 0), Err(Errno::EINTR));
+        });
+        // Until it sleeps.
+        w.sleep(1);
+        let passes = set.clone();
+        w.spawn(None, move || {
+            assert_eq!(passes.op(-1, IPC_NOWAIT), Err(Errno::EAGAIN));
+        });
+        w.signal(waiter);
+        w.join();
+    })
+}
+
 /// Time is up just when somebody posts: one of them ends the wait.
 fn time_is_up(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -272,6 +312,7 @@ fn somebody_withdraws() {
     println!("waiter_is_interrupted: {executions} executions, {steps} steps");
     let (executions, steps) = with_clocks(|| waiter_is_interrupted(1));
     println!("the same with clocks: {executions} executions, {steps} steps");
+    println!("interrupted_alone: {} executions", interrupted_alone(2));
     println!("time_is_up: {} executions", time_is_up(3));
 }
 
@@ -286,6 +327,9 @@ fn mistakes_in_sleeping_are_found() {
     let with_clocks = || with_clocks(|| waiter_is_interrupted(1));
     finds("wakes one of two sleepers", "woken late", with_clocks);
     finds("a handler keeps the chair", "lost wake", interrupted);
+    finds("rises while others claim", "lost wake", || {
+        interrupted_alone(2)
+    });
     finds("a handler stays in line", "lost", interrupted);
     finds("gives up what it got", "EIO", || time_is_up(3));
 }
@@ -301,6 +345,7 @@ fn mistakes_about_the_dead_are_found() {
     finds("a row for who has no clock", "lost wake", || {
         holder_comes_later(1)
     });
+    finds("sits beside a debt", "lost wake", || another_comes(0));
     finds("a bell without a mark", "lost wake", || watch_dies(0));
     finds("deep sleepers are deaf", "lost wake", || watch_dies(0));
 }

@@ -14,6 +14,7 @@
 use crate::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 use crate::errno::{Errno, Result};
 use crate::lock::{DIED, Head, OFFSET, TID, WAITERS};
+use crate::sys::FOREVER;
 use crate::tls::Block;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::Any;
@@ -354,10 +355,10 @@ impl World {
             self.call();
             if me.signal.get() && !me.signals_blocked.get() {
                 deliver(&me);
-                if words.len() == 1 {
+                if words.len() == 1 && ns != FOREVER {
                     return Err(Errno::EINTR);
                 }
-                // Begins anew after a handler with SA_RESTART.
+                // Begins anew after a handler with SA_RESTART, as what has no timeout.
                 continue;
             }
             if words.iter().any(|(word, old)| word.newest() != *old) {

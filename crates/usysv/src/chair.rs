@@ -13,9 +13,10 @@
 //! | 0 | nobody sits, or who does is to stand up | sit -> SAT |
 //! | SAT | somebody sleeps here | claim -> tid, SAT; a handler in its thread -> 0 |
 //! | tid, SAT | that thread owes a wake | forgive -> SAT; pay -> 0; the kernel -> DIED, SAT |
-//! | DIED, SAT | it was killed: look | sit -> SAT; claim -> tid, SAT |
+//! | DIED, SAT | it was killed: look | sit -> SAT; claim -> tid, SAT, and that one pays |
 //!
-//! All but `pay`, the kernel's mark and a sleeper's own end happens under the object's lock. Nobody else sits down before the occupant has said that it does not sleep,
+//! All but `pay`, the kernel's mark and a sleeper's own end happens under the object's lock. At most one chair has
+//! both a word and an occupant that lives, so a waker cannot take the wrong one for the sleeper's. Nobody else sits down before the occupant has said that it does not sleep,
 //! or is dead: the word that it sleeps on would be as before. One that leaves by `longjmp` never says so;
 //! there are two chairs, as who is served may still be waking when the server lines up, and if both are
 //! taken there are clocks.
@@ -35,7 +36,7 @@ use crate::bell::{self, Bell};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
-use crate::lock::{Head, Lock, OFFSET, TID, WAITERS, set_prev};
+use crate::lock::{DIED, Head, Lock, OFFSET, TID, WAITERS, set_prev};
 use crate::map::expect;
 use crate::namespace::Namespace;
 use crate::object::Object;
@@ -106,6 +107,10 @@ impl Chairs {
         {
             return None;
         }
+        let owed = |chair: &Chair| chair.word.load(Relaxed) != 0 && chair.occupant_lives(ns);
+        if self.0.iter().any(owed) {
+            return None;
+        }
         let is_free =
             |chair: &&Chair| chair.word.load(Relaxed) & TID == 0 && !chair.occupant_lives(ns);
         let chair = self.0.iter().find(is_free)?;
@@ -146,10 +151,11 @@ impl Chair {
     /// Puts this chair behind the lock, which is held, in the robust list.
     fn claim<'a>(&'a self, lock: &'a Lock) -> Owed<'a> {
         let (head, entry) = (head(), self.entry());
+        // What the dead owed is owed still: the occupant may not sleep yet, and would not see the mark.
+        let due = self.word.load(Relaxed) & DIED != 0;
         critical::enter();
         head.pending.store(entry, Relaxed);
         compiler_fence(SeqCst);
-        // A handler may free the word just now, without the lock: then the debt is to nobody.
         self.word
             .store(tls::block().tid.load(Relaxed) | SAT, Relaxed);
         crashpoint!("chair.claimed");
@@ -167,7 +173,7 @@ impl Chair {
             lock,
             behind,
             slot: self.slot.load(Relaxed),
-            due: false,
+            due,
         }
     }
 
@@ -186,8 +192,10 @@ impl Chair {
         }
     }
 
-    /// A handler ended the occupant's wait: it does not begin to sleep. Who owes it a wake pays all the same.
+    /// A handler ended the occupant's wait: it does not begin to sleep, and its slot is another's from now on. Under
+    /// the lock, or who has claimed the word forgives, and it sleeps on. Who owes it a wake pays all the same.
     pub fn rise(&self) {
+        self.slot.store(u32::MAX, Relaxed);
         let word = self.word.load(Relaxed);
         if word & TID == 0 {
             let _ = self.word.compare_exchange(word, 0, SeqCst, Relaxed);

@@ -172,9 +172,6 @@ impl<'a> Waiting<'a> {
         // A queue that is gone, or cannot be repaired, keeps nobody in line.
         let withdraw = || {
             let _ = self.withdraw();
-            if let Some(chair) = self.chair {
-                chair.rise();
-            }
         };
         let sleeping = Sleeping {
             withdraw: &withdraw,
@@ -212,7 +209,11 @@ impl<'a> Waiting<'a> {
 
     /// Takes the waiter out of the line; a message that it was handed goes back.
     fn withdraw(&self) -> Result<()> {
-        let mut q = super::lock(self.ns, self.pin, self.id)?;
+        let locked = super::lock(self.ns, self.pin, self.id);
+        if let Some(chair) = self.chair {
+            chair.rise();
+        }
+        let mut q = locked?;
         q.with_repair(|q| {
             if q.news(&self.ticket)? == GOT {
                 q.take_from(self.ticket.slot)?;

@@ -212,10 +212,11 @@ impl<'a> Sleeper<'a> {
 
     /// A handler is about to run, and may never come back: the wait is over.
     fn withdraw(&self) {
+        let locked = lock(self.ns, self.pin, self.id);
         if let Some(chair) = self.chair.get() {
             chair.rise();
         }
-        let Ok(mut q) = lock(self.ns, self.pin, self.id) else {
+        let Ok(mut q) = locked else {
             // Removed, or beyond repair: the slot goes with the set.
             return;
         };
