@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
 #include <sys/user.h>
 #include <sched.h>
 
@@ -256,6 +257,42 @@ static void more_types_on_a_full_file_system(void) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void count_nothing(int sig) { (void)sig; }
+
+/*
+ * The only sleeper of a set has no clock: a handler frees the word that it sleeps on. Who looks at the
+ * set just then put the word back as it was, and with SA_RESTART the call slept on for ever.
+ */
+static void a_handler_beside_one_who_polls(void) {
+  int set = semget(IPC_PRIVATE, 2, 0600);
+  volatile int *ended = &flags[DRAINED + 1];
+  pid_t sleeper = fork();
+  if (sleeper == 0) {
+    struct sigaction action = {.sa_handler = count_nothing, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    struct sembuf take = {0, -1, 0};
+    while (semop(set, &take, 1) == -1 && errno == EINTR) ++*ended;
+    _exit(1);
+  }
+  pid_t polls = fork();
+  if (polls == 0) {
+    struct sembuf look = {1, -1, IPC_NOWAIT};
+    while (semop(set, &look, 1) == -1 && errno == EAGAIN) continue;
+    _exit(1);
+  }
+  for (int round = 0; round < 100 && !check_bad; round++) {
+    until_asleep(sleeper);
+    int before = *ended, naps = 0;
+    kill(sleeper, SIGUSR1);
+    while (*ended == before && naps++ < 5000) nap();
+    CHECK(*ended == before + 1);
+  }
+  kill(sleeper, SIGKILL);
+  kill(polls, SIGKILL);
+  CHECK(waitpid(sleeper, NULL, 0) == sleeper && waitpid(polls, NULL, 0) == polls);
+  CHECK(semctl(set, 0, IPC_RMID) == 0);
+}
+
 int main(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
   flags = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -264,5 +301,6 @@ int main(void) {
   CASE(a_receivers_handler_outlasts_a_shrink);
   CASE(a_senders_handler_outlasts_a_shrink);
   CASE(a_handler_anywhere_before_the_sleep);
+  CASE(a_handler_beside_one_who_polls);
   return check_failed;
 }
