@@ -336,28 +336,6 @@ fn only_sleeper(removes: bool, preemptions: usize, fine: bool) -> (usize, usize)
     })
 }
 
-/// A sender dies at some step; then another receiver comes, and who polls passes by: the first one, which may
-/// not sleep yet, goes on all the same.
-fn another_polls(preemptions: usize) -> (usize, usize) {
-    at_each_step(Event::Death, false, preemptions, |w, fate| {
-        w.patience_ns.set(BEAT_NS);
-        let q = Queue::new(w, 10);
-        let first = q.clone();
-        w.spawn(None, move || first.receive(0).expect("a message"));
-        let dies = q.clone();
-        let victim = w.spawn(Some(fate), move || dies.send(1, 0));
-        w.wait_for(victim);
-        let second = q.clone();
-        w.spawn(None, move || second.receive(0).expect("a message"));
-        let polls = q.clone();
-        let polls = w.spawn(None, move || polls.receive(IPC_NOWAIT));
-        w.wait_for(polls);
-        q.send(2, 0).expect("a queue");
-        q.send(3, 0).expect("a queue");
-        w.join();
-    })
-}
-
 /// A receiver is interrupted at some step; what it was handed goes to the next in line, at once.
 /// Who receives sends one for the other.
 /// (It sleeps until its own beat if the handler runs between its last look and the system call.)
@@ -473,8 +451,6 @@ fn somebody_dies() {
     println!("only_sleeper between any two stores: {executions} executions, {steps} steps");
     let (executions, steps) = only_sleeper(true, 1, false);
     println!("only_sleeper of a queue that is removed: {executions} executions, {steps} steps");
-    let (executions, steps) = another_polls(1);
-    println!("another_polls: {executions} executions, {steps} steps");
     let (executions, steps) = next_repairs(2);
     println!("next_repairs: {executions} executions, {steps} steps");
 }
@@ -521,9 +497,6 @@ fn mistakes_about_the_dead_are_found() {
     finds("pays before it can be found", "lost wake", alone);
     finds("forgives what is due", "lost wake", alone);
     finds("pays without a fence", "lost wake", alone);
-    finds("forgives what the dead owed", "lost wake", || {
-        another_polls(1)
-    });
     finds("the dead keep their message", "lost or doubled", receiver);
     finds("a receive is not redone", "received twice", receiver);
     finds("a send is not redone", "lost, doubled", sender);
