@@ -62,6 +62,8 @@ impl Locked<'_> {
         self.redo_set();
         crashpoint!("msg.set.stored");
         self.done();
+        // Other users may write to the file now.
+        self.unseat();
         self.with_repair(|q| {
             q.tell_all(AGAIN)?;
             q.wake_senders()

@@ -183,6 +183,8 @@ impl Locked<'_> {
         crashpoint!("sem.set.after_commit");
         self.apply(SET)?;
         self.done();
+        // Other users may write to the file now.
+        self.unseat();
         Ok(())
     }
 

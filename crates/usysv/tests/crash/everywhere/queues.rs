@@ -228,6 +228,10 @@ fn sending() -> Vec<Scenario> {
             name: "send what is too long for who waits",
             make: |engine| {
                 let msqid = queue(engine, &mixed());
+                // With a clock, or the death wakes it, and it repairs before who comes next.
+                let mut ds = engine.msg_stat(msqid).expect("msg_stat");
+                ds.msg_perm.mode |= 0o666;
+                engine.msg_set(msqid, &ds).expect("msg_set");
                 (msqid, vec![receiver(engine, msqid, 50)])
             },
             act: |engine, msqid| send(engine, msqid, &text(HANDED, 5000)),
