@@ -15,11 +15,13 @@
 //! | tid, SAT | that thread owes a wake | forgive -> SAT; pay -> 0; the kernel -> DIED, SAT |
 //! | DIED, SAT | it was killed: look | sit -> SAT; claim -> tid, SAT, and that one pays |
 //!
-//! All but `pay`, the kernel's mark and a sleeper's own end happens under the object's lock. At most one chair has
-//! both a word and an occupant that lives, so a waker cannot take the wrong one for the sleeper's. Nobody else sits down before the occupant has said that it does not sleep,
-//! or is dead: the word that it sleeps on would be as before. One that leaves by `longjmp` never says so;
-//! there are two chairs, as who is served may still be waking when the server lines up, and if both are
-//! taken there are clocks.
+//! All but `pay`, the kernel's mark and `vacate` happens under the object's lock. At most one chair has both a
+//! word and an occupant that lives, so a waker cannot take the wrong one for the sleeper's. Nobody else sits
+//! down before the occupant has said that it does not sleep, or is dead: the word that it sleeps on would be
+//! as before. One that leaves by `longjmp` never says so. There are two chairs, as who is served may still be
+//! waking when the server lines up; if both are taken there are clocks.
+//!
+//! A waker that is stopped between unlock and `pay` keeps the sleeper asleep, as a stopped holder of a lock does.
 //!
 //! Nobody announces the handlers that a libc has for its own threads (for `setuid` by one of them), and theirs
 //! have `SA_RESTART`: only the clock makes their signals end a wait. So threads have clocks.
