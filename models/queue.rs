@@ -372,7 +372,8 @@ fn receiver_is_interrupted(preemptions: usize) -> (usize, usize) {
 /// The only receiver is interrupted, another comes, and a message: it wakes who is in line now.
 fn interrupted_and_another(preemptions: usize) -> usize {
     explore(preemptions, |w| {
-        w.patience_ns.set(1);
+        // It sleeps until its own beat if the handler runs between its last look and the system call.
+        w.patience_ns.set(BEAT_NS + 1);
         let q = Queue::new(w, 10);
         let first = q.clone();
         let interrupted = w.spawn(None, move || match first.receive(0) {

@@ -326,7 +326,7 @@ fn mistakes_in_sleeping_are_found() {
     // What the engine did: it woke one that slept on after its wait had ended.
     let with_clocks = || with_clocks(|| waiter_is_interrupted(1));
     finds("wakes one of two sleepers", "woken late", with_clocks);
-    finds("a handler keeps the chair", "lost wake", interrupted);
+    finds("a handler keeps the chair", "woken late", interrupted);
     finds("rises while others claim", "lost wake", || {
         interrupted_alone(2)
     });
