@@ -11,7 +11,7 @@
 //! | word | meaning | leaves it by |
 //! |---|---|---|
 //! | 0 | nobody sits, or who does is to stand up | sit -> SAT |
-//! | SAT | somebody sleeps here | claim -> tid, SAT; a handler in its thread -> 0 |
+//! | SAT | somebody sleeps here | claim -> tid, SAT; a handler in its thread, under the lock -> 0 |
 //! | tid, SAT | that thread owes a wake | forgive -> SAT; pay -> 0; the kernel -> DIED, SAT |
 //! | DIED, SAT | it was killed: look | sit -> SAT; claim -> tid, SAT, and that one pays |
 //!

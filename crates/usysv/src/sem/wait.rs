@@ -4,8 +4,8 @@
 //! (`line`). So a sleeper that wakes to news only has to read them.
 //!
 //! Who sleeps alone in a set where nothing is to be undone needs no clock (`chair`). Else nobody would notice
-//! that a holder was killed (`undo`), or a waker between its unlock and its wake. A sleeper listens to the bell of who holds it up, as far as it can tell, and one
-//! sleeper stands watch: it looks every 20 ms, at memory only, while several processes have undo
+//! that a holder was killed (`undo`), or a waker between its unlock and its wake. A sleeper listens
+//! to the bell of who holds it up, as far as it can tell, and one sleeper stands watch: it looks every 20 ms, at memory only, while several processes have undo
 //! rows, and else every half second. A sleeper that has slept 20 ms without
 //! news takes the watch if it is vacant, else it sleeps deeply: until there is news, or the death
 //! bell of the watch rings. A watch that leaves wakes a deep sleeper to take over, unless a light
