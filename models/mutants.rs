@@ -103,9 +103,9 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgives what is due",
-        file: "msg/mod.rs",
-        place: "Some(owed) if [!owed.due] => {",
-        wrong: "true",
+        file: "chair.rs",
+        place: "if [self.due] {",
+        wrong: "false",
     },
     Mutant {
         name: "pays without a fence",

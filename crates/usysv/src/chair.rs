@@ -80,7 +80,7 @@ pub(crate) struct Owed<'a> {
     behind: usize,
     slot: u32,
     /// It is to be woken.
-    pub due: bool,
+    due: bool,
 }
 
 fn head() -> &'static Head {
@@ -212,14 +212,28 @@ impl Chair {
 }
 
 impl Owed<'_> {
+    /// The sleeper is to look for itself, whatever its news.
+    pub fn call_in(&mut self) {
+        self.due = true;
+    }
+
     /// Whether the sleeper in this slot is who sits there: then it is to be woken.
     pub fn falls_due(&mut self, slot: u32) -> bool {
         self.due |= self.slot == slot;
         self.slot == slot
     }
 
-    /// Nothing was done that concerns the sleeper. Before the unlock.
-    pub fn forgive(self) {
+    /// Forgives what is not due, before the unlock; the rest is to be paid after it.
+    pub fn unless_forgiven(self) -> Option<Self> {
+        if self.due {
+            return Some(self);
+        }
+        self.forgive();
+        None
+    }
+
+    /// Nothing was done that concerns the sleeper.
+    fn forgive(self) {
         let head = head();
         head.pending.store(self.chair.entry(), Relaxed);
         compiler_fence(SeqCst);

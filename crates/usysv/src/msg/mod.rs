@@ -172,7 +172,7 @@ impl<'a> Locked<'a> {
     /// Who sleeps without a clock is to look for itself, and then sleeps with one.
     fn unseat(&mut self) {
         if let Some(owed) = &mut self.owed {
-            owed.due = true;
+            owed.call_in();
         }
     }
 
@@ -185,13 +185,7 @@ impl<'a> Locked<'a> {
 
     #[inline]
     fn give_back(&mut self) -> bool {
-        let due = match self.owed.take() {
-            Some(owed) if !owed.due => {
-                owed.forgive();
-                None
-            }
-            owed => owed,
-        };
+        let due = self.owed.take().and_then(Owed::unless_forgiven);
         self.h.object.lock.unlock();
         let reached = self.wakes.count == 0 || self.wakes.wake(&self.map);
         due.is_none_or(Owed::pay) && reached

@@ -239,7 +239,7 @@ impl Locked<'_> {
     /// Who sleeps without a clock is to look for itself, and then sleeps with one.
     fn unseat(&mut self) {
         if let Some(owed) = &mut self.owed {
-            owed.due = true;
+            owed.call_in();
         }
     }
 
@@ -254,13 +254,7 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        let due = match self.owed.take() {
-            Some(owed) if !owed.due => {
-                owed.forgive();
-                None
-            }
-            owed => owed,
-        };
+        let due = self.owed.take().and_then(Owed::unless_forgiven);
         self.set.h.object.lock.unlock();
         for slot in self.wakes.iter().take(self.waking) {
             crashpoint!("sem.wake.unlocked");
