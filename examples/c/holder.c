@@ -22,9 +22,10 @@ int main(int argc, char **argv)
 		err(1, "semget");
 	if (semctl(set, 0, SETVAL, one) == -1)
 		err(1, "semctl SETVAL");
-	semaphore_add(set, 0, -1, undo);
-	printf("holder: has it, %s SEM_UNDO\n", undo ? "with" : "without");
+	/* Said before: from the operation on, a waiter may speak. */
+	printf("holder: takes it, %s SEM_UNDO\n", undo ? "with" : "without");
 	fflush(stdout);
+	semaphore_add(set, 0, -1, undo);
 	for (;;)
 		pause();
 }
