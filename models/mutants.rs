@@ -132,6 +132,12 @@ const MUTANTS: &[Mutant] = &[
         wrong: "false",
     },
     Mutant {
+        name: "forgives what the dead owed",
+        file: "chair.rs",
+        place: "let due = [self.word.load(Relaxed) & DIED != 0];",
+        wrong: "false",
+    },
+    Mutant {
         name: "a handler keeps the chair",
         file: "sem/wait.rs",
         place: "if let Some(chair) = self.chair.get() {\n            [chair.rise();]",

@@ -206,6 +206,28 @@ fn another_comes(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// A poster dies before it wakes the first waiter, which may not sleep yet and then does not see the mark. Then another
+/// waiter comes, and who passes by with nothing for either: the first one goes on all the same.
+fn another_passes(preemptions: usize) -> usize {
+    explore(preemptions, |w| {
+        w.patience_ns.set(LIGHT_NS);
+        let set = Set::new(w, 0);
+        let first = set.clone();
+        w.spawn(None, move || first.op(-1, 0).expect("one"));
+        let dies = set.clone();
+        let victim = w.spawn(None, move || {
+            world().me().dies_at.set(Some("chair.unlocked"));
+            dies.op(1, 0).expect("a set");
+        });
+        w.wait_for(victim);
+        let second = set.clone();
+        w.spawn(None, move || second.op(-1, 0).expect("one"));
+        assert_eq!(set.op(-3, IPC_NOWAIT), Err(Errno::EAGAIN));
+        set.op(1, 0).expect("a set");
+        w.join();
+    })
+}
+
 /// One waits, without a clock; then another operates with SEM_UNDO, and dies: that is undone, and is enough.
 fn holder_comes_later(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -230,6 +252,7 @@ fn somebody_dies() {
     println!("only_sleeper: {executions} executions, {steps} steps");
     let (executions, steps) = another_comes(0);
     println!("another_comes: {executions} executions, {steps} steps");
+    println!("another_passes: {} executions", another_passes(2));
     let (executions, steps) = holder_dies(2);
     println!("holder_dies: {executions} executions, {steps} steps");
     println!("holder_comes_later: {} executions", holder_comes_later(1));
@@ -346,6 +369,9 @@ fn mistakes_about_the_dead_are_found() {
         holder_comes_later(1)
     });
     finds("sits beside a debt", "lost wake", || another_comes(0));
+    finds("forgives what the dead owed", "lost wake", || {
+        another_passes(2)
+    });
     finds("a bell without a mark", "lost wake", || watch_dies(0));
     finds("deep sleepers are deaf", "lost wake", || watch_dies(0));
 }

@@ -49,6 +49,8 @@ pub struct Thread {
     list: List,
     id: Cell<Option<loom::thread::Thread>>,
     fate: Option<Fate>,
+    /// The kill point that it dies at.
+    pub dies_at: Cell<Option<&'static str>>,
     steps: Cell<usize>,
     signal: Cell<bool>,
     signals_blocked: Cell<bool>,
@@ -224,6 +226,7 @@ impl World {
             },
             id: Cell::new(None),
             fate,
+            dies_at: Cell::new(None),
             steps: Cell::new(0),
             signal: Cell::new(false),
             signals_blocked: Cell::new(false),
@@ -566,6 +569,9 @@ pub fn step_here(name: &'static str) {
         let me = world().me();
         me.passed.borrow_mut().push(name);
         world().tell(&me, name.into());
+        if me.dies_at.get() == Some(name) {
+            die();
+        }
         step(&me);
     }
 }
