@@ -71,13 +71,9 @@ impl Side {
         })
     }
 
-    /// Whether a player may change users. glibc has all threads do it, by a signal that nobody sees:
-    /// the first thread has to be there, and usysv does not notice in a `semop` that Linux ends.
+    /// Whether a player may change users. glibc has all threads do it, and the first one has to be there.
     pub fn may_become(&self, player: usize) -> bool {
-        let members = self.process(player).into_iter();
-        let mut members = members.filter_map(|slot| self.members[slot].as_ref());
-        let calm = members.all(|member| !matches!(member.busy, Some(Call::Sem(_))));
-        calm && self.has_first_thread(player)
+        self.has_first_thread(player)
     }
 
     fn sleepers(&self, senders: bool, queue: Which) -> usize {

@@ -20,6 +20,7 @@ mod procfs;
 mod sem;
 mod shm;
 mod signals;
+mod threads;
 mod tls;
 
 #[panic_handler]

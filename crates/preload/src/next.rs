@@ -15,7 +15,9 @@ use core::mem::transmute_copy;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use engine::sys;
-use libc::{FILE, gid_t, mode_t, off_t, pid_t, sigaction, size_t, uid_t};
+use libc::{
+    FILE, gid_t, mode_t, off_t, pid_t, pthread_attr_t, pthread_t, sigaction, size_t, uid_t,
+};
 
 /// An interposed function's next definition; `F` is its C function-pointer type.
 pub struct Next<F> {
@@ -81,6 +83,9 @@ macro_rules! table {
 
 type Path = *const c_char;
 
+/// What a thread runs.
+pub type Start = Option<extern "C" fn(*mut c_void) -> *mut c_void>;
+
 table! {
     SIGACTION = c"sigaction": fn(c_int, *const sigaction, *mut sigaction) -> c_int;
     SIGINTERRUPT = c"siginterrupt": fn(c_int, c_int) -> c_int;
@@ -127,6 +132,8 @@ table! {
 
     FORK = c"fork": fn() -> pid_t;
     FORK_BARE = c"_Fork": fn() -> pid_t;
+    PTHREAD_CREATE = c"pthread_create":
+        fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
     SHM_OPEN = c"shm_open": fn(Path, c_int, mode_t) -> c_int;
     SHM_UNLINK = c"shm_unlink": fn(Path) -> c_int;
 

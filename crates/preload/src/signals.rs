@@ -27,9 +27,12 @@
 //! told, from the engine's first mapping on. One that is sent by `kill` while a section is open is
 //! deferred as any signal is, and a fault meanwhile kills.
 //!
+//! The handler by which glibc has all threads change their user is reached through a stub, too, as it ends waits
+//! ([`adopt_the_libcs`]); it neither calls us nor jumps, so it runs at once also inside of a section.
+//!
 //! Not covered, and harmless unless a section is interrupted at that moment: handlers installed by
 //! raw system calls or the obsolete `sigvec`, handlers number 513 and up (installed as they are),
-//! the libc's internal signals 32 and 33. Known differences: a real-time signal that was sent to
+//! the libc's internal signal 32. Known differences: a real-time signal that was sent to
 //! one thread and is deferred falls behind others of its number already pending for that thread;
 //! a deferred SIGCONT or terminal stop signal cancels its opposite as any new one would.
 
@@ -39,7 +42,7 @@ use core::arch::global_asm;
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use engine::tls::{self, Block};
 use engine::{bus, sys};
 use libc::{
@@ -237,6 +240,58 @@ unsafe extern "C" fn decide(
     unsafe { decide_inside(tls, sig, info, context, number, handler) }
 }
 
+/// nptl's SIGSETXID: glibc's `setuid` and its like send it to all threads, and wait for them.
+const SETXID: c_int = 33;
+
+/// Whether [`SETXID`]'s handler has its stub.
+static ADOPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the handler that the libc has for its threads is announced to the engine.
+pub fn libcs_is_adopted() -> bool {
+    ADOPTED.load(Ordering::Relaxed)
+}
+
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+#[derive(Default)]
+struct KernelAction {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Puts a stub before the libc's handler of [`SETXID`], if there is one. The libc installs it once, with the
+/// process's first thread, and lets nobody else ask for it.
+pub fn adopt_the_libcs() {
+    if libcs_is_adopted() {
+        return;
+    }
+    let mut action = KernelAction::default();
+    let to = &raw mut action as usize;
+    // SAFETY: the kernel fills the structure.
+    let asked = unsafe { sys::syscall4(libc::SYS_rt_sigaction, SETXID as usize, 0, to, 8) };
+    let is_stub = stub_word(action.handler).is_some();
+    let siginfo = action.flags & SA_SIGINFO as usize != 0;
+    if asked != 0 || !is_stub && !siginfo {
+        return;
+    }
+    if !is_stub {
+        let Some(stub) = wrap(action.handler, true) else {
+            return;
+        };
+        action.handler = stub;
+        let from = &raw const action as usize;
+        // SAFETY: the kernel reads what it said itself but for the handler, which takes the same arguments.
+        let put = unsafe { sys::syscall4(libc::SYS_rt_sigaction, SETXID as usize, from, 0, 8) };
+        if put != 0 {
+            return;
+        }
+    }
+    ADOPTED.store(true, Ordering::Relaxed);
+    engine::tell_of_handlers(true);
+}
+
 /// [`decide`], for a thread that is inside a section, or has not restored its mask after one.
 #[cold]
 unsafe fn decide_inside(
@@ -247,6 +302,12 @@ unsafe fn decide_inside(
     number: usize,
     handler: usize,
 ) -> usize {
+    if sig == SETXID {
+        let handled = tls.handled.load(Ordering::Relaxed);
+        tls.handled
+            .store(handled.wrapping_add(1), Ordering::Relaxed);
+        return handler;
+    }
     // SAFETY: `decide` passes the kernel's frame. The kernel's mask is the first eight bytes of
     // the libc's larger set.
     let mask = unsafe { &mut *(&raw mut (*context).uc_sigmask).cast::<u64>() };

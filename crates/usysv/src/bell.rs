@@ -227,6 +227,17 @@ impl Namespace {
     /// Whether the thread of this bell is gone, or never had one.
     #[inline]
     pub(crate) fn rings(&self, bell: Bell) -> bool {
+        self.rings_or(bell, is_lost)
+    }
+
+    /// [`Namespace::rings`], as far as the kernel has marked it: without a system call.
+    #[inline]
+    pub(crate) fn is_marked(&self, bell: Bell) -> bool {
+        self.rings_or(bell, |_, _| false)
+    }
+
+    #[inline(always)]
+    fn rings_or(&self, bell: Bell, is_lost: impl FnOnce(&Cell, u32) -> bool) -> bool {
         cell(self.bells(), bell.index as usize).map_or(true, |cell| {
             let word = cell.word.load(Acquire);
             word & TID == 0

@@ -23,8 +23,8 @@
 //!
 //! A waker that is stopped between unlock and `pay` keeps the sleeper asleep, as a stopped holder of a lock does.
 //!
-//! Nobody announces the handlers that a libc has for its own threads (for `setuid` by one of them), and theirs
-//! have `SA_RESTART`: only the clock makes their signals end a wait. So threads have clocks.
+//! A handler that nobody announces (`sleeping`) and that has `SA_RESTART` would not end a wait without a clock: glibc
+//! has one for its threads (for `setuid` by one of them). Threads have clocks until the preload library stands before it.
 //!
 //! A file that is cut off wakes nobody. So whoever sleeps in one that other users can write to has a clock.
 //!
@@ -139,10 +139,12 @@ impl Chairs {
 }
 
 impl Chair {
+    /// As far as a load tells. One that execs in the midst of its sleep, without a word, keeps the chair: then others
+    /// have clocks.
     fn occupant_lives(&self, ns: &Namespace) -> bool {
         match self.occupant.load(Acquire) {
             0 => false,
-            bell => !ns.rings(Bell::of_word(bell.wrapping_sub(1))),
+            bell => !ns.is_marked(Bell::of_word(bell.wrapping_sub(1))),
         }
     }
 

@@ -24,6 +24,7 @@ pub(super) const ALL: &[Scenario] = table![
     blocked_signal_does_not_interrupt,
     blocked_signal_is_delivered_after_the_call,
     handler_in_another_thread_does_not_interrupt,
+    change_of_user_by_another_thread_interrupts_a_receiver,
     deadly_signal_ends_a_waiting_receiver,
     stop_and_continue_do_not_interrupt_a_receiver,
     stop_and_continue_do_not_interrupt_a_sender,
@@ -216,6 +217,25 @@ fn handler_in_another_thread_does_not_interrupt(t: &Stage) {
     t.wait_blocked(&thread);
     t.put(queue, 1, "hello");
     t.join_thread(thread);
+}
+
+/// glibc has all threads change, by a signal whose handler has SA_RESTART.
+fn change_of_user_by_another_thread_interrupts_a_receiver(t: &Stage) {
+    let queue = t.private();
+    let thread = t.thread("receiver", move |t| {
+        for round in 1..=3 {
+            t.recv(queue, 100, 0, 0).fails(EINTR);
+            t.tell(round);
+        }
+    });
+    for round in 1..=3 {
+        t.wait_blocked(&thread);
+        process::set_effective_uid(process::effective_uid());
+        t.hear(&thread, round);
+    }
+    t.join_thread(thread);
+    t.put(queue, 1, "kept");
+    assert_eq!(t.take(queue, 0), "kept");
 }
 
 fn deadly_signal_ends_a_waiting_receiver(t: &Stage) {

@@ -28,6 +28,8 @@ pub(super) const ALL: &[Scenario] = table![
     ignored_signals_do_not_interrupt_a_semop,
     signal_blocked_during_a_semop_comes_afterwards,
     handler_in_another_thread_does_not_interrupt_a_semop,
+    change_of_user_by_another_thread_interrupts_a_semop,
+    change_of_user_interrupts_a_semop_that_a_holder_keeps_waiting,
     deadly_signal_ends_a_waiting_semop,
     stop_and_continue_interrupt_a_semop,
     stopped_sleeper_waits_for_nothing,
@@ -191,6 +193,41 @@ fn handler_in_another_thread_does_not_interrupt_a_semop(t: &Stage) {
     t.wait_blocked(&thread);
     t.semop(set, &[op(0, 1)]).must();
     t.join_thread(thread);
+}
+
+/// glibc has all threads change, by a signal whose handler has SA_RESTART.
+fn is_ended_by_a_change_of_user(t: &Stage, set: Set) {
+    let thread = t.thread("sleeper", move |t| {
+        for round in 1..=3 {
+            t.semop(set, &[op(0, -1)]).fails(EINTR);
+            t.tell(round);
+        }
+    });
+    for round in 1..=3 {
+        t.wait_blocked(&thread);
+        process::set_effective_uid(process::effective_uid());
+        t.hear(&thread, round);
+    }
+    t.join_thread(thread);
+    t.awaited(set, 0, 0, 0);
+}
+
+fn change_of_user_by_another_thread_interrupts_a_semop(t: &Stage) {
+    is_ended_by_a_change_of_user(t, t.set_of(&[0]));
+}
+
+fn change_of_user_interrupts_a_semop_that_a_holder_keeps_waiting(t: &Stage) {
+    let set = t.set_of(&[1]);
+    let holder = t.spawn("holder", |t| {
+        t.semop(set, &[op(0, -1).undo()]).must();
+        t.tell(1);
+        loop {
+            std::thread::park();
+        }
+    });
+    t.hear(&holder, 1);
+    is_ended_by_a_change_of_user(t, set);
+    t.kill(holder);
 }
 
 fn deadly_signal_ends_a_waiting_semop(t: &Stage) {
