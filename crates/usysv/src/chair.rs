@@ -42,9 +42,11 @@ use crate::lock::{DIED, Head, Lock, OFFSET, TID, WAITERS, set_prev};
 use crate::map::expect;
 use crate::namespace::Namespace;
 use crate::object::Object;
+use crate::process;
 use crate::sleeping;
 use crate::sys;
 use crate::tls;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence, fence};
 
 const SAT: u32 = WAITERS;
@@ -183,7 +185,7 @@ impl Chair {
 
     /// Sleeps until there may be news, or a handler ran; not at all unless `sleepy`, which is asked after a
     /// look at the word. EINTR: a handler ran.
-    pub fn sleep(&self, sleepy: impl Fn() -> bool) -> Result<()> {
+    fn sleep(&self, sleepy: impl Fn() -> bool) -> Result<()> {
         self.asleep.store(1, Relaxed);
         fence(SeqCst);
         let word = self.word.load(Acquire);
@@ -198,7 +200,7 @@ impl Chair {
 
     /// A handler ended the occupant's wait: it does not begin to sleep, and its slot is another's from now on. Under
     /// the lock, or who has claimed the word forgives, and it sleeps on. Who owes it a wake pays all the same.
-    pub fn rise(&self) {
+    fn rise(&self) {
         self.slot.store(u32::MAX, Relaxed);
         let word = self.word.load(Relaxed);
         if word & TID == 0 {
@@ -207,9 +209,68 @@ impl Chair {
     }
 
     /// The occupant does not sleep here any more.
-    pub fn vacate(&self) {
+    fn vacate(&self) {
         self.asleep.store(0, Relaxed);
         self.occupant.store(0, Release);
+    }
+}
+
+/// Where a waiting call sleeps without a clock, if it does. Dropped, it stands up.
+pub(crate) struct Seat<'a> {
+    chair: Cell<Option<&'a Chair>>,
+    /// Of the process that sits.
+    generation: u64,
+}
+
+impl<'a> Seat<'a> {
+    pub fn new(chair: Option<&'a Chair>) -> Seat<'a> {
+        Seat {
+            chair: Cell::new(chair),
+            generation: process::generation(),
+        }
+    }
+
+    /// Sits down, under the lock, where it stood.
+    pub fn take(&self, chair: Option<&'a Chair>) {
+        self.chair.set(chair);
+    }
+
+    /// See [`Chair::sleep`]; then it stands up. `None`: there is no chair.
+    pub fn sleep(&self, sleepy: impl Fn() -> bool) -> Option<Result<()>> {
+        let slept = self.chair.get()?.sleep(sleepy);
+        self.leave();
+        Some(slept)
+    }
+
+    /// See [`Chair::rise`].
+    pub fn rise(&self) {
+        if let Some(chair) = self.chair.get() {
+            chair.rise();
+        }
+    }
+
+    /// Whether this process is a copy of the one that sits: a handler that forked returns in both.
+    pub fn is_parents(&self) -> bool {
+        self.generation != process::generation()
+    }
+
+    fn leave(&self) {
+        // In a section: a handler would get somebody else to rise from what was just left.
+        critical::enter();
+        if let Some(chair) = self.chair.take()
+            && !self.is_parents()
+        {
+            chair.vacate();
+        }
+        critical::leave();
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if self.chair.get().is_some() {
+            self.leave();
+        }
     }
 }
 

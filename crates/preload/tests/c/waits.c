@@ -107,11 +107,34 @@ static void be_stepped(void) {
   _exit(0);
 }
 
+static sigjmp_buf home;
+
+static void leave(int sig) {
+  (void)sig;
+  siglongjmp(home, 1);
+}
+
+/* Leaves its wait, and is not in line any more: what is sent then is anybody's at once. */
+static void be_stepped_and_leave(void) {
+  signal(SIGUSR1, leave);
+  send_one(the_queue, 3, 64);
+  msgrcv(the_queue, &message, 64, 3, 0);
+  ptrace(PTRACE_TRACEME, 0, 0, 0);
+  raise(SIGSTOP);
+  if (sigsetjmp(home, 1) == 0) {
+    msgrcv(the_queue, &message, 64, 1, 0);
+    _exit(1);
+  }
+  if (send_one(the_queue, 1, 64) != 0) _exit(2);
+  if (msgrcv(the_queue, &message, 64, 1, IPC_NOWAIT) != 64) _exit(3);
+  _exit(0);
+}
+
 /* On a queue of its own, so that each takes the same way. */
-static pid_t stepped(void) {
+static pid_t stepped(void (*body)(void)) {
   the_queue = msgget(IPC_PRIVATE, 0600);
   pid_t pid = fork();
-  if (pid == 0) be_stepped();
+  if (pid == 0) body();
   int status;
   waitpid(pid, &status, 0);
   return pid;
@@ -130,8 +153,8 @@ enum { MOST = 400000, WINDOW = 2000, STRIDE = 4, LEAD = 40 };
 /* Where each instruction was, from the stop to the futex call in which the receiver sleeps. */
 static unsigned long trail[MOST];
 
-static int steps_to_sleep(void) {
-  pid_t pid = stepped();
+static int steps_to_sleep(void (*body)(void)) {
+  pid_t pid = stepped(body);
   int steps = 0;
   for (; steps < MOST; steps++) {
     struct user_regs_struct regs;
@@ -174,13 +197,9 @@ static void run_to(pid_t pid, int place) {
   }
 }
 
-/*
- * A receiver marks its slot as asleep. A handler that ran just before gave the slot back, and the
- * mark went into the text of whatever message was there by then. Here the handler comes at one after
- * another of the last instructions before the sleep, and sends a message itself.
- */
-static void a_handler_anywhere_before_the_sleep(void) {
-  int last = steps_to_sleep();
+/* The handler comes at one after another of the last instructions before the sleep. */
+static void handlers_before_the_sleep(void (*body)(void)) {
+  int last = steps_to_sleep(body);
   CHECK(last > WINDOW + LEAD && last < MOST);
   if (check_bad) return;
   for (int at = last - WINDOW; at <= last && !check_bad; at += STRIDE) {
@@ -188,7 +207,7 @@ static void a_handler_anywhere_before_the_sleep(void) {
     int from = at;
     for (int place = at - LEAD; place < at; place++)
       if (visits_before(place) < visits_before(from)) from = place;
-    pid_t pid = stepped();
+    pid_t pid = stepped(body);
     run_to(pid, from);
     for (int i = from; i < at; i++) step(pid);
     ptrace(PTRACE_DETACH, pid, 0, SIGUSR1);
@@ -198,6 +217,21 @@ static void a_handler_anywhere_before_the_sleep(void) {
     if (check_bad) printf("    %d instructions before the sleep: status %#x\n", last - at, status);
     CHECK(msgctl(the_queue, IPC_RMID, NULL) == 0);
   }
+}
+
+/*
+ * A receiver marks its slot as asleep. A handler that ran just before gave the slot back, and the
+ * mark went into the text of whatever message was there by then. Here the handler sends a message
+ * itself.
+ */
+static void a_handler_anywhere_before_the_sleep(void) { handlers_before_the_sleep(be_stepped); }
+
+/*
+ * A handler that came while the receiver lined up ran at the unlock, before the sleep was known to
+ * its thread: one that left by siglongjmp stayed in line, and kept the next message for a second.
+ */
+static void leaves_anywhere_before_the_sleep(void) {
+  handlers_before_the_sleep(be_stepped_and_leave);
 }
 
 /*
@@ -301,6 +335,7 @@ int main(void) {
   CASE(a_receivers_handler_outlasts_a_shrink);
   CASE(a_senders_handler_outlasts_a_shrink);
   CASE(a_handler_anywhere_before_the_sleep);
+  CASE(leaves_anywhere_before_the_sleep);
   CASE(a_handler_beside_one_who_polls);
   return check_failed;
 }

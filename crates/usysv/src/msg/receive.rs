@@ -2,7 +2,7 @@
 
 use super::layout::{FREE, HANDED, Header, Slot};
 use super::recover::{IDLE, RECEIVE};
-use super::wait::{AGAIN, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
+use super::wait::{AGAIN, After, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
 use super::{Held, Locked, lock, take_lock};
 use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
 use crate::bell;
@@ -242,29 +242,15 @@ unsafe fn receive_waiting(
             want.size.min(u32::MAX as usize) as u32
         };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
-        let mut waiting = Waiting::new(&q, ticket);
-        let map = q.map;
-        drop(q);
-        loop {
-            let woken = waiting.sleep(&map)?;
-            let mut q = match lock(ns, pin, id) {
-                Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
-                other => other?,
-            };
+        let waiting = Waiting::new(&q, ticket)?;
+        let ended = waiting.wait(q, |q, woken| {
             // SAFETY: the caller's promise.
-            match q.with_repair(|q| unsafe { q.after_sleep(&ticket, &woken, &want, sink) })? {
-                After::Again => break,
-                After::SleepOn => waiting.sleep_on(&q),
-                After::Received(len) => return Ok(len),
-            }
+            q.with_repair(|q| unsafe { q.after_sleep(&ticket, &woken, &want, sink) })
+        })?;
+        if let After::Received(len) = ended {
+            return Ok(len);
         }
     }
-}
-
-enum After {
-    Again,
-    SleepOn,
-    Received(usize),
 }
 
 impl<'a> Held<'a> {

@@ -3,7 +3,7 @@
 use super::layout::{self, HANDED, Header, MESSAGE, NIL, Slot};
 use super::recover::{HAND_OVER, IDLE, SEND};
 use super::slots::blocks_of;
-use super::wait::{self, GOT, Waiting, Woken};
+use super::wait::{self, After, GOT, Waiting, Woken};
 use super::{Held, Locked, expect_turn, lock, take_lock};
 use crate::abi::IPC_NOWAIT;
 use crate::bell;
@@ -153,18 +153,14 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
             kept = Some(copy);
         }
         let ticket = q.with_repair(|q| q.enlist_sender(source.len as u32))?;
-        let waiting = Waiting::new(&q, ticket);
-        let map = q.map;
-        drop(q);
-        let woken = waiting.sleep(&map)?;
-        let mut q = match lock(ns, pin, id) {
-            Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
-            other => other?,
-        };
-        q.dismiss(&ticket)?;
-        if woken == Woken::Signal {
-            return Err(Errno::EINTR);
-        }
+        let waiting = Waiting::new(&q, ticket)?;
+        waiting.wait(q, |q, woken| {
+            q.dismiss(&ticket)?;
+            match woken {
+                Woken::Signal => Err(Errno::EINTR),
+                Woken::News => Ok(After::Again),
+            }
+        })?;
     }
 }
 

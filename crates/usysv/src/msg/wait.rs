@@ -26,13 +26,12 @@ use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
 use crate::bell::{self, Bell};
-use crate::chair::Chair;
+use crate::chair::{Chair, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::liveness;
-use crate::map::Map;
 use crate::namespace::Namespace;
 use crate::sleeping::Sleeping;
 use crate::sys;
@@ -127,16 +126,25 @@ pub(super) enum Woken {
     Signal,
 }
 
-/// A call that is about to sleep, known to its thread: a signal handler ends the wait before it
+/// What becomes of a wait after a sleep.
+pub(super) enum After {
+    /// It is over, and the call begins anew.
+    Again,
+    SleepOn,
+    Received(usize),
+}
+
+/// A call that waits, known to its thread: a signal handler ends the wait before it
 /// begins, as the kernel takes a sleeper out of the line before it runs the handler.
 pub(super) struct Waiting<'a> {
     ns: &'a Namespace,
     pin: &'a Pin<'a>,
     id: i32,
     ticket: Ticket,
+    waiter: &'a layout::Waiter,
     handled: u32,
     /// Where it sleeps without a clock, if it is alone.
-    chair: Option<&'a Chair>,
+    seat: Seat<'a>,
 }
 
 /// Whether a waiter's thread lives, and runs what it ran when it lined up.
@@ -149,26 +157,24 @@ pub(super) fn lives(ns: &Namespace, waiter: &layout::Waiter) -> bool {
 
 impl<'a> Waiting<'a> {
     /// From here on handlers count. Under the lock, which holds them off.
-    pub fn new(q: &Locked<'a>, ticket: Ticket) -> Waiting<'a> {
-        Waiting {
+    pub fn new(q: &Locked<'a>, ticket: Ticket) -> Result<Waiting<'a>> {
+        Ok(Waiting {
             ns: q.ns,
             pin: q.pin,
             id: q.id,
             ticket,
+            waiter: layout::waiter(&q.map, ticket.slot)?,
             handled: tls::block().handled.load(Relaxed),
-            chair: q.sit(&ticket),
-        }
+            seat: Seat::new(q.sit(&ticket)),
+        })
     }
 
-    /// There was no news. Under the lock.
-    pub fn sleep_on(&mut self, q: &Locked<'a>) {
-        self.chair = q.sit(&self.ticket);
-    }
-
-    /// Sleeps until there is news, a signal handler ran, or it is time to look.
-    pub fn sleep(&self, map: &Map) -> Result<Woken> {
-        let waiter = layout::waiter(map, self.ticket.slot)?;
-        let bell = bell::mine(self.ns).unwrap_or(Bell::NONE);
+    /// Gives the lock back and sleeps; `after` each sleep says, under the lock, whether to sleep on.
+    pub fn wait(
+        &self,
+        q: Locked<'a>,
+        after: impl FnMut(&mut Locked<'a>, Woken) -> Result<After>,
+    ) -> Result<After> {
         // A queue that is gone, or cannot be repaired, keeps nobody in line.
         let withdraw = || {
             let _ = self.withdraw();
@@ -176,30 +182,53 @@ impl<'a> Waiting<'a> {
         let sleeping = Sleeping {
             withdraw: &withdraw,
         };
-        Ok(sleeping.during(|| {
-            let woken = self.sleep_in(waiter, bell);
-            if let Some(chair) = self.chair {
-                chair.vacate();
+        // From before the unlock, which delivers signals that came meanwhile, until nothing of the wait
+        // is left in shared memory: a handler may leave by `longjmp` wherever it runs.
+        sleeping.during(|| {
+            let ended = self.sleep_until(q, after);
+            if let Err(Errno::EIO) = ended {
+                withdraw();
             }
-            woken
-        }))
+            ended
+        })
     }
 
-    fn sleep_in(&self, waiter: &layout::Waiter, bell: Bell) -> Woken {
+    fn sleep_until(
+        &self,
+        mut q: Locked<'a>,
+        mut after: impl FnMut(&mut Locked<'a>, Woken) -> Result<After>,
+    ) -> Result<After> {
+        loop {
+            drop(q);
+            let woken = self.sleep();
+            q = match super::lock(self.ns, self.pin, self.id) {
+                Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
+                other => other?,
+            };
+            match after(&mut q, woken)? {
+                After::SleepOn => self.seat.take(q.sit(&self.ticket)),
+                ended => return Ok(ended),
+            }
+        }
+    }
+
+    /// Sleeps until there is news, a signal handler ran, or it is time to look.
+    fn sleep(&self) -> Woken {
         let block = tls::block();
+        let undisturbed = || block.handled.load(Relaxed) == self.handled;
+        let bell = bell::mine(self.ns).unwrap_or(Bell::NONE);
         // In a section: a handler gives the slot back, and then it is not ours to write to.
         critical::enter();
-        if block.handled.load(Relaxed) == self.handled {
-            waiter.bell.store(bell.word(), Relaxed);
-            waiter.asleep.store(1, Relaxed);
+        if undisturbed() {
+            self.waiter.bell.store(bell.word(), Relaxed);
+            self.waiter.asleep.store(1, Relaxed);
         }
         critical::leave();
         fence(SeqCst);
-        let undisturbed = || block.handled.load(Relaxed) == self.handled;
-        let slept = match self.chair {
-            _ if !undisturbed() => Err(Errno::EINTR),
-            Some(chair) => chair.sleep(undisturbed),
-            None => sys::futex_wait(&waiter.news, 0, BEAT_NS),
+        let slept = match self.seat.sleep(undisturbed) {
+            Some(slept) => slept,
+            None if !undisturbed() => Err(Errno::EINTR),
+            None => sys::futex_wait(&self.waiter.news, 0, BEAT_NS),
         };
         if slept == Err(Errno::EINTR) || !undisturbed() {
             return Woken::Signal;
@@ -210,9 +239,7 @@ impl<'a> Waiting<'a> {
     /// Takes the waiter out of the line; a message that it was handed goes back.
     fn withdraw(&self) -> Result<()> {
         let locked = super::lock(self.ns, self.pin, self.id);
-        if let Some(chair) = self.chair {
-            chair.rise();
-        }
+        self.seat.rise();
         let mut q = locked?;
         q.with_repair(|q| {
             if q.news(&self.ticket)? == GOT {
@@ -247,7 +274,11 @@ impl<'a> Locked<'a> {
         crashpoint!("msg.enlist.filled");
         slot.state.store(state, Release);
         crashpoint!("msg.enlist.stated");
-        self.line_up(index)?;
+        if let Err(e) = self.line_up(index) {
+            // Nobody waits there: who is sent a message would never fetch it.
+            slot.state.store(FREE, Relaxed);
+            return Err(e);
+        }
         crashpoint!("msg.enlist.lined_up");
         Ok(Ticket {
             slot: index,

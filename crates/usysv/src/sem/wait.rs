@@ -20,7 +20,7 @@ use super::recover::{WENT, failed};
 use super::{Locked, Set, lock};
 use crate::abi::Sembuf;
 use crate::bell::{self, Bell};
-use crate::chair::Chair;
+use crate::chair::{Chair, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
@@ -30,7 +30,6 @@ use crate::process;
 use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
-use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const LIGHT_NS: u64 = 20_000_000;
@@ -56,7 +55,7 @@ struct Sleeper<'a> {
     slot: &'a Slot,
     handled: u32,
     /// Where it sleeps without a clock.
-    chair: Cell<Option<&'a Chair>>,
+    seat: Seat<'a>,
     /// The news, once a handler's start took them and the slot went to others. Slept on, too: a
     /// sleep that starts again after the handler sees that they came.
     taken: AtomicU32,
@@ -85,7 +84,7 @@ pub(super) fn wait(
         index,
         slot: q.p.slot(index)?,
         handled: tls::block().handled.load(Relaxed),
-        chair: Cell::new(match until {
+        seat: Seat::new(match until {
             None => q.sit(index),
             Some(_) => None,
         }),
@@ -95,7 +94,8 @@ pub(super) fn wait(
         ns: LIGHT_NS,
         bell: match q.h.rows.load(Relaxed) {
             0 => None,
-            _ => q.holder(index)?.0,
+            // Nonsense is found at the first look.
+            _ => q.holder(index).map_or(None, |(bell, _)| bell),
         },
     };
     // From before the unlock, which delivers signals that came meanwhile, until nothing of the wait
@@ -107,6 +107,9 @@ pub(super) fn wait(
     sleeping.during(|| {
         drop(q);
         let ended = sleeper.wait(how, until);
+        if let Err(Errno::EIO) = ended {
+            sleeper.withdraw();
+        }
         sleeper.hand_watch_on();
         ended
     })
@@ -149,14 +152,12 @@ impl<'a> Sleeper<'a> {
             None => u64::MAX,
         };
         let news = &self.slot.news;
-        if let Some(chair) = self.chair.get() {
-            let slept = chair.sleep(|| {
-                self.taken.load(Relaxed) == 0
-                    && news.load(Relaxed) == 0
-                    && tls::block().handled.load(Relaxed) == self.handled
-            });
-            chair.vacate();
-            self.chair.set(None);
+        let slept = self.seat.sleep(|| {
+            self.taken.load(Relaxed) == 0
+                && news.load(Relaxed) == 0
+                && tls::block().handled.load(Relaxed) == self.handled
+        });
+        if let Some(slept) = slept {
             return slept;
         }
         let Some(bell) = how.bell else {
@@ -213,9 +214,7 @@ impl<'a> Sleeper<'a> {
     /// A handler is about to run, and may never come back: the wait is over.
     fn withdraw(&self) {
         let locked = lock(self.ns, self.pin, self.id);
-        if let Some(chair) = self.chair.get() {
-            chair.rise();
-        }
+        self.seat.rise();
         let Ok(mut q) = locked else {
             // Removed, or beyond repair: the slot goes with the set.
             return;
@@ -255,7 +254,7 @@ impl<'a> Sleeper<'a> {
             return Ok(None);
         }
         if patient {
-            self.chair.set(q.sit(self.index));
+            self.seat.take(q.sit(self.index));
         }
         if let Some(watch) = q.watch_besides(self.index)? {
             self.slot
@@ -279,8 +278,11 @@ impl<'a> Sleeper<'a> {
         Ok(Some(Sleep { ns, bell }))
     }
 
-    /// After a wait: somebody else stands watch now.
+    /// After a wait: somebody else stands watch now. In a fork's child it is not the child's that is in this slot.
     fn hand_watch_on(&self) {
+        if self.seat.is_parents() {
+            return;
+        }
         let Ok(h) = self.pin.map().at::<super::Header>(0) else {
             return;
         };
@@ -342,7 +344,11 @@ impl<'a> Locked<'a> {
         crashpoint!("sem.wait.filled");
         slot.state.store(WAITS, Release);
         crashpoint!("sem.wait.stated");
-        self.line_up(index)?;
+        if let Err(e) = self.line_up(index) {
+            // Nobody waits there: what is given to it would be lost.
+            slot.state.store(LEFT, Relaxed);
+            return Err(e);
+        }
         crashpoint!("sem.wait.lined_up");
         Ok(index)
     }
