@@ -123,7 +123,7 @@ const MUTANTS: &[Mutant] = &[
         name: "rises while others claim",
         file: "sem/wait.rs",
         place: "let locked = [lock(self.ns, self.pin, self.id)];",
-        wrong: "{ self.chair.take().map(Chair::rise); lock(self.ns, self.pin, self.id) }",
+        wrong: "{ self.seat.rise(); self.seat.take(None); lock(self.ns, self.pin, self.id) }",
     },
     Mutant {
         name: "sits beside a debt",
@@ -140,7 +140,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a handler keeps the chair",
         file: "sem/wait.rs",
-        place: "if let Some(chair) = self.chair.get() {\n            [chair.rise();]",
+        place: "[self.seat.rise();]\n        let Ok(mut q) = locked",
         wrong: "",
     },
     Mutant {
@@ -158,7 +158,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sleeps without a word",
         file: "msg/wait.rs",
-        place: "[waiter.asleep.store(1, Relaxed);]",
+        place: "[self.waiter.asleep.store(1, Relaxed);]",
         wrong: "",
     },
     Mutant {
@@ -167,11 +167,12 @@ const MUTANTS: &[Mutant] = &[
         place: "if [q.news(&self.ticket)? == GOT] {",
         wrong: "false",
     },
+    // What the engine did.
     Mutant {
-        name: "EINTR keeps the message",
-        file: "msg/receive.rs",
-        place: "            if [news == GOT] {",
-        wrong: "false",
+        name: "not known to sleep yet",
+        file: "msg/wait.rs",
+        place: "loop {\n            [drop(q);]",
+        wrong: "let known = tls::block().waiting.swap(0, Relaxed); drop(q); tls::block().waiting.store(known, Relaxed);",
     },
     Mutant {
         name: "back for nobody",

@@ -9,7 +9,7 @@ use crate::lock::DIED;
 use crate::msg::{self, Room, Selector, Source, Want};
 use crate::object::Kind;
 use crate::scene::{ID, LOCK, Scene, chairs, long, word};
-use crate::world::{Event, World, at_each_step, explore, world};
+use crate::world::{Event, World, at_each_step, explore, unless_left, world};
 use crate::{finds, with_clocks};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -72,6 +72,12 @@ impl Queue {
         msg::lock(&self.scene.ns, &pin, ID)
             .expect("the queue")
             .remove();
+    }
+
+    /// Who waits, as far as the queue knows.
+    fn in_line(&self) -> u32 {
+        let counts = msg::IN_LINE.iter();
+        counts.map(|at| word(&self.scene.map, *at).newest()).sum()
     }
 
     /// What is left, and that the queue still works.
@@ -369,6 +375,36 @@ fn receiver_is_interrupted(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// A handler leaves a call that waits, at some step: then it does not wait any more, and what is sent is
+/// anybody's at once.
+fn handler_leaves(sends: bool, preemptions: usize) -> (usize, usize) {
+    at_each_step(Event::Leave, false, preemptions, move |w, fate| {
+        let q = Queue::new(w, if sends { 1 } else { 10 });
+        if sends {
+            q.send(1, IPC_NOWAIT).expect("room");
+        }
+        let leaves = q.clone();
+        w.spawn(Some(fate), move || {
+            let call = || match sends {
+                true => leaves.send(2, 0),
+                false => leaves.receive(0).map(drop),
+            };
+            match unless_left(call) {
+                Some(ended) => ended.expect("a queue"),
+                None => assert_eq!(leaves.in_line(), 0, "stays in line"),
+            }
+        });
+        let other = q.clone();
+        w.spawn(None, move || match sends {
+            true => drop(other.receive(0).expect("a message")),
+            false => other.send(1, 0).expect("a queue"),
+        });
+        w.join();
+        q.drain();
+        assert_eq!(q.in_line(), 0, "stays in line");
+    })
+}
+
 /// The only receiver is interrupted, another comes, and a message: it wakes who is in line now.
 fn interrupted_and_another(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -462,6 +498,10 @@ fn somebody_withdraws() {
     println!("receiver_is_interrupted: {executions} executions, {steps} steps");
     let (executions, steps) = with_clocks(|| receiver_is_interrupted(1));
     println!("the same with clocks: {executions} executions, {steps} steps");
+    for sends in [false, true] {
+        let (executions, steps) = handler_leaves(sends, 2);
+        println!("handler_leaves: {executions} executions, {steps} steps");
+    }
     println!(
         "a_signal_and_a_message: {} executions",
         a_signal_and_a_message(2)
@@ -485,8 +525,12 @@ fn mistakes_in_sleeping_are_found() {
     // What the engine did: it woke one that slept on after its wait had ended.
     finds("wakes one of two", "woken late", interrupted);
     finds("a handler keeps the message", "lost wake", interrupted);
-    finds("EINTR keeps the message", "lost wake", interrupted);
     finds("back for nobody", "woken late", interrupted);
+    for sends in [false, true] {
+        finds("not known to sleep yet", "stays in line", move || {
+            handler_leaves(sends, 0)
+        });
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub enum Event {
     Death,
     /// A signal that has a handler.
     Signal,
+    /// One whose handler leaves the call by `longjmp`: see [`unless_left`].
+    Leave,
 }
 
 /// What befalls a thread, and whether it came to that.
@@ -53,6 +55,8 @@ pub struct Thread {
     pub dies_at: Cell<Option<&'static str>>,
     steps: Cell<usize>,
     signal: Cell<bool>,
+    /// The signal's handler does not return.
+    leaves: Cell<bool>,
     signals_blocked: Cell<bool>,
     died: Cell<bool>,
     exits: Cell<bool>,
@@ -131,6 +135,9 @@ pub struct World {
 }
 
 struct Death;
+
+/// A handler left by `longjmp`. What the unwinding runs does nothing, as nothing runs there in truth.
+struct Left;
 
 thread_local! {
     static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
@@ -229,6 +236,7 @@ impl World {
             dies_at: Cell::new(None),
             steps: Cell::new(0),
             signal: Cell::new(false),
+            leaves: Cell::new(false),
             signals_blocked: Cell::new(false),
             died: Cell::new(false),
             exits: Cell::new(false),
@@ -576,6 +584,15 @@ pub fn step_here(name: &'static str) {
     }
 }
 
+/// Calls `f`, where `setjmp` was called. `None`: a handler left it.
+pub fn unless_left<T>(f: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => Some(value),
+        Err(end) if end.is::<Left>() => None,
+        Err(end) => resume_unwind(end),
+    }
+}
+
 /// The end of this thread, now.
 pub fn die() -> ! {
     resume_unwind(Box::new(Death))
@@ -595,6 +612,10 @@ fn step(me: &Thread) {
         match fate.event {
             Event::Death => resume_unwind(Box::new(Death)),
             Event::Signal => me.signal.set(true),
+            Event::Leave => {
+                me.signal.set(true);
+                me.leaves.set(true);
+            }
         }
     }
     deliver(me);
@@ -619,6 +640,9 @@ fn deliver(me: &Thread) {
         .store(block.handled.load(Relaxed) + 1, Relaxed);
     if block.waiting.load(Relaxed) != 0 {
         crate::sleeping::interrupted();
+    }
+    if me.leaves.take() {
+        resume_unwind(Box::new(Left));
     }
 }
 

@@ -147,9 +147,11 @@ pub(super) struct Header {
     pub chairs: Chairs,
 }
 
-/// Where the chairs are: for the models.
+/// Where the chairs are, and the counts of those in line: for the models.
 #[allow(dead_code)]
 pub(crate) const CHAIRS: usize = offset_of!(Header, chairs);
+#[allow(dead_code)]
+pub(crate) const IN_LINE: [usize; 2] = [offset_of!(Header, receivers), offset_of!(Header, senders)];
 
 const _: () = assert!(offset_of!(Header, op).is_multiple_of(LINE));
 const _: () = assert!(offset_of!(Header, qnum) == offset_of!(Header, op) + LINE);

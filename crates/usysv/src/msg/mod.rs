@@ -31,9 +31,9 @@ mod slots;
 mod wait;
 
 pub(crate) use ctl::Change;
-#[allow(unused_imports)] // For the models.
-pub(crate) use layout::CHAIRS;
 pub(crate) use layout::{BACKED, FILE_LEN, fill};
+#[allow(unused_imports)] // For the models.
+pub(crate) use layout::{CHAIRS, IN_LINE};
 pub use receive::Sink;
 pub(crate) use receive::{Room, Want, receive};
 pub(crate) use send::{Source, send};

@@ -387,11 +387,8 @@ impl Locked<'_> {
         sink: &mut dyn Sink,
     ) -> Result<After> {
         let news = self.news(ticket)?;
-        if *woken == Woken::Signal && matches!(news, 0 | AGAIN | GOT) {
+        if *woken == Woken::Signal && matches!(news, 0 | AGAIN) {
             // A handler ran: the wait is over, as the kernel ends it before the handler.
-            if news == GOT {
-                self.take_from(ticket.slot)?;
-            }
             self.dismiss(ticket)?;
             return Err(Errno::EINTR);
         }
