@@ -1,10 +1,15 @@
 //! Signals and timers. Handlers keep to atomics and to async-signal-safe calls.
 #![allow(unsafe_code)]
 
-use crate::process::last_errno;
+use crate::errno::Errno;
+use crate::players::Gate;
+use crate::process::{self, Ending, last_errno};
 use crate::stage::Stage;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::OnceLock;
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering::SeqCst,
+};
 
 /// Signals that a handler has run for in this process.
 static SEEN: AtomicU32 = AtomicU32::new(0);
@@ -14,6 +19,13 @@ static HANDLER: AtomicUsize = AtomicUsize::new(0);
 
 /// Where `jump_out` goes.
 static HOME: AtomicPtr<libc::ucontext_t> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The process that `fork_in_a_call` made, in its parent; and whether this is it.
+static COPY: AtomicI32 = AtomicI32::new(0);
+static IS_COPY: AtomicBool = AtomicBool::new(false);
+
+/// Where the copy waits in its handler, and what it opens when its call has ended.
+static GATES: OnceLock<[Gate; 2]> = OnceLock::new();
 
 /// How many signals have been handled in this process.
 pub fn seen() -> u32 {
@@ -98,7 +110,50 @@ pub fn jump_out() {
     unsafe { libc::setcontext(HOME.load(SeqCst)) };
 }
 
+fn fork_and_wait() {
+    match process::fork() {
+        Some(pid) => COPY.store(pid, SeqCst),
+        None => {
+            IS_COPY.store(true, SeqCst);
+            let gates = GATES.get();
+            gates.expect("gates, before the signal came")[0].pass();
+        }
+    }
+}
+
+/// Ends the copy, which `fork_in_a_call` made, and expects that it went well.
+pub fn reap_the_copy() {
+    let pid = COPY.load(SeqCst);
+    assert_eq!(process::wait(pid, 0), Ok(Some((pid, Ending::Exited(0)))));
+}
+
 impl Stage {
+    /// Makes a call that `signal` interrupts, with a handler that forks. The copy's handler returns when the
+    /// first gate opens; the copy's call fails with EINTR as well, and then it opens the second gate and is gone.
+    pub fn fork_in_a_call(
+        &self,
+        signal: c_int,
+        gates: [Gate; 2],
+        call: impl FnOnce() -> Result<(), Errno>,
+    ) {
+        assert!(GATES.set(gates).is_ok(), "once for each player");
+        handle(signal, libc::SA_RESTART, fork_and_wait);
+        let ends_the_copy = || {
+            let result = call();
+            if IS_COPY.load(SeqCst) {
+                gates[1].open();
+                process::exit_now(i32::from(result != Err(Errno(libc::EINTR))));
+            }
+            result
+        };
+        let ended = self.call(
+            format_args!("a call with a fork in it"),
+            ends_the_copy,
+            |()| "done".to_owned(),
+        );
+        ended.fails(libc::EINTR);
+    }
+
     /// Plays `play` on a stack of its own until it ends or a handler calls [`jump_out`].
     ///
     /// What was jumped out of is never resumed and never torn down, just as C's frames are not.

@@ -44,7 +44,7 @@ use core::mem::transmute;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use engine::tls::{self, Block};
-use engine::{bus, sys};
+use engine::{bus, endless, sys};
 use libc::{
     SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_ERR, SIG_IGN,
     sighandler_t, siginfo_t, ucontext_t,
@@ -231,6 +231,8 @@ unsafe extern "C" fn decide(
     }
     let handler = word & !PLAIN;
     if tls.depth.load(Ordering::Relaxed) | tls.deferred.load(Ordering::Relaxed) == 0 {
+        // SAFETY: stubs are only ever installed with SA_SIGINFO: the kernel's frame.
+        unsafe { end_call(context) };
         count(tls);
         return handler;
     }
@@ -341,6 +343,18 @@ unsafe fn decide_inside(
     0
 }
 
+/// A sleep that the kernel would begin anew after the handler is over.
+unsafe fn end_call(context: *mut ucontext_t) {
+    // SAFETY: the caller's frame.
+    unsafe {
+        let pc = pc_of(context);
+        if let Some(behind) = endless::ended(*pc as usize) {
+            *pc = behind as _;
+            *result_of(context) = -libc::EINTR as _;
+        }
+    }
+}
+
 /// A handler of the program begins.
 fn count(tls: &Block) {
     let handled = tls.handled.load(Ordering::Relaxed);
@@ -388,6 +402,19 @@ unsafe fn pc_of(context: *mut ucontext_t) -> &'static mut i64 {
 unsafe fn pc_of(context: *mut ucontext_t) -> &'static mut u64 {
     // SAFETY: the caller owns the context for as long as it uses this.
     unsafe { &mut (*context).uc_mcontext.pc }
+}
+
+/// Where a system call's result is.
+#[cfg(target_arch = "x86_64")]
+unsafe fn result_of(context: *mut ucontext_t) -> &'static mut i64 {
+    // SAFETY: the caller owns the context for as long as it uses this.
+    unsafe { &mut (*context).uc_mcontext.gregs[libc::REG_RAX as usize] }
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn result_of(context: *mut ucontext_t) -> &'static mut i64 {
+    // SAFETY: the caller owns the context for as long as it uses this.
+    unsafe { &mut *(&raw mut (*context).uc_mcontext.regs[0]).cast() }
 }
 
 fn block_all() {

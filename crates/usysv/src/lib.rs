@@ -17,6 +17,8 @@ mod creds;
 #[doc(hidden)]
 pub mod critical;
 mod dir;
+#[doc(hidden)]
+pub mod endless;
 mod engine;
 mod errno;
 mod files;

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::endless;
 use crate::errno::{Errno, Result};
 use core::arch::asm;
 use core::ffi::CStr;
@@ -363,18 +364,17 @@ pub(crate) const FOREVER: u64 = u64::MAX;
 /// Sleeps while `word` is `expected`, at most `timeout_ns`.
 ///
 /// Only with a timeout is a wait that a handler interrupted EINTR whatever `SA_RESTART` says, as System
-/// V calls must be: without one it may begin again, and whoever relies on EINTR changes the word.
+/// V calls must be: without one it may begin again (see `endless`), and whoever relies on EINTR changes the word.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: u64) -> Result<()> {
+    if timeout_ns == FOREVER {
+        return result(endless::wait(word, expected)).map(drop);
+    }
     let time = libc::timespec {
         tv_sec: (timeout_ns / 1_000_000_000) as i64,
         tv_nsec: (timeout_ns % 1_000_000_000) as i64,
     };
     let at = core::ptr::from_ref(word);
-    let timeout = match timeout_ns {
-        FOREVER => core::ptr::null(),
-        _ => &raw const time,
-    };
-    call!(SYS_futex, at, libc::FUTEX_WAIT, expected, timeout).map(drop)
+    call!(SYS_futex, at, libc::FUTEX_WAIT, expected, &raw const time).map(drop)
 }
 
 /// Sleeps while all words are as expected, at most `timeout_ns`. ENOSYS: before Linux 5.16.

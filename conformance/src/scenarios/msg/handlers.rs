@@ -4,6 +4,7 @@ use super::signals::full;
 use crate::call;
 use crate::errno::Errno;
 use crate::msg::Queue;
+use crate::players::Gate;
 use crate::scenarios::{Scenario, table};
 use crate::signals;
 use crate::stage::Stage;
@@ -21,6 +22,8 @@ pub(super) const ALL: &[Scenario] = table![
     queue_is_usable_after_jumping_out_of_a_receive,
     jumped_out_receiver_takes_no_message,
     queue_is_usable_after_jumping_out_of_a_send,
+    copy_made_by_a_handler_ends_its_receive_alone,
+    copy_made_by_a_handler_ends_its_send_alone,
 ];
 
 /// The queue that handlers use.
@@ -169,5 +172,46 @@ fn queue_is_usable_after_jumping_out_of_a_send(t: &Stage) {
     t.signal(&child, SIGUSR2);
     t.join(child);
     assert_eq!(t.take(queue, 0), "next");
+    t.is_empty(queue);
+}
+
+/// A handler forks in the midst of a call, and returns in both. The first process waits again, and then
+/// the copy's call ends, which is nothing to the other.
+fn copied_in_a_call(t: &Stage, queue: Queue, call: fn(i32) -> Result<(), Errno>) {
+    let gates = [Gate::new(), Gate::new()];
+    let child = t.spawn("sleeper", |t| {
+        t.fork_in_a_call(SIGUSR1, gates, || call(queue.0));
+        let again = || call(queue.0);
+        t.call(format_args!("again"), again, |()| "done".to_owned())
+            .must();
+        signals::reap_the_copy();
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.wait_returned(&child, 1);
+    t.wait_blocked(&child);
+    let [go, gone] = gates;
+    go.open();
+    gone.pass();
+    match t.stat(queue).must().qnum {
+        0 => t.put(queue, 1, "a message for the first"),
+        _ => assert_eq!(t.take(queue, 0), "full"),
+    }
+    t.join(child);
+}
+
+fn copy_made_by_a_handler_ends_its_receive_alone(t: &Stage) {
+    let queue = t.private();
+    copied_in_a_call(t, queue, |id| {
+        call::msgrcv(id, 100, 0, 0)
+            .map(|message| assert_eq!(message.text, b"a message for the first"))
+    });
+    t.is_empty(queue);
+}
+
+fn copy_made_by_a_handler_ends_its_send_alone(t: &Stage) {
+    let queue = full(t);
+    copied_in_a_call(t, queue, |id| call::msgsnd(id, 2, b"sent", 0));
+    assert_eq!(t.take(queue, 0), "sent");
     t.is_empty(queue);
 }

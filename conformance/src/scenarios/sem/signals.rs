@@ -2,6 +2,7 @@
 
 use super::blocking::sleeper;
 use crate::errno::Errno;
+use crate::players::Gate;
 use crate::process::{self, Ending};
 use crate::scenarios::{Scenario, table};
 use crate::sem::{Op, Set, op, zero};
@@ -41,6 +42,7 @@ pub(super) const ALL: &[Scenario] = table![
     set_is_usable_after_jumping_out_of_a_semop,
     jumped_out_sleeper_is_no_longer_counted,
     handler_may_take_with_undo,
+    copy_made_by_a_handler_ends_its_semop_alone,
 ];
 
 /// The set that handlers use.
@@ -404,4 +406,25 @@ fn jumped_out_sleeper_is_no_longer_counted(t: &Stage) {
     );
     gate.open();
     t.join(child);
+}
+
+fn copy_made_by_a_handler_ends_its_semop_alone(t: &Stage) {
+    let set = t.set_of(&[0]);
+    let gates = [Gate::new(), Gate::new()];
+    let child = t.spawn("sleeper", |t| {
+        t.fork_in_a_call(SIGUSR1, gates, || semcall::semop(set.0, &[op(0, -1)]));
+        t.semop(set, &[op(0, -1)]).must();
+        signals::reap_the_copy();
+    });
+    t.wait_blocked(&child);
+    t.signal(&child, SIGUSR1);
+    t.wait_returned(&child, 1);
+    t.wait_blocked(&child);
+    let [go, gone] = gates;
+    go.open();
+    gone.pass();
+    t.awaited(set, 0, 1, 0);
+    t.semop(set, &[op(0, 1)]).must();
+    t.join(child);
+    t.awaited(set, 0, 0, 0);
 }
