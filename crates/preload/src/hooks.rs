@@ -82,6 +82,7 @@ pub fn segments(visit: &mut dyn FnMut(i32, &ShmidDs, u64)) -> bool {
 #[cold]
 fn make() -> Result<&'static Engine> {
     engine::tell_of_handlers(crate::signals::libcs_is_adopted());
+    engine::tell_of_cancelling(&crate::cancel::HOW);
     let new = Namespace::select(None)
         .and_then(Engine::new)
         .map_err(|fault| fault.for_c())?;

@@ -5,6 +5,7 @@
 //! success; nothing unwinds.
 #![no_std]
 
+mod cancel;
 mod creds;
 mod dlopen;
 mod edge;

@@ -3,6 +3,7 @@
 //! Refuses nothing by itself but bad addresses, in the kernel's order of checks. `errno` is
 //! untouched on success.
 
+use crate::cancel;
 use crate::edge::{answer, give, take};
 use crate::efault::{known_readable, known_writable, readable, writable};
 use crate::hooks::engine;
@@ -47,6 +48,7 @@ unsafe extern "C" fn msgsnd(
     size: size_t,
     flags: c_int,
 ) -> c_int {
+    cancel::point();
     answer(|| {
         let at = msgp as usize;
         let whole = known_readable(at, size.saturating_add(TYPE));
@@ -74,6 +76,7 @@ unsafe extern "C" fn msgrcv(
     msgtyp: c_long,
     flags: c_int,
 ) -> ssize_t {
+    cancel::point();
     answer(|| {
         let at = msgp as usize;
         let engine = engine()?;

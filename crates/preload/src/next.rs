@@ -9,6 +9,7 @@
 //! Exception: the memory-mapping functions are never looked up on the spot, because a malloc
 //! replacement maps memory while it starts, and dlsym may allocate. They use [`Next::ready`].
 
+use crate::cancel::{Cleanup, CleanupRoutine};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::marker::PhantomData;
 use core::mem::transmute_copy;
@@ -136,6 +137,11 @@ table! {
         fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
     SHM_OPEN = c"shm_open": fn(Path, c_int, mode_t) -> c_int;
     SHM_UNLINK = c"shm_unlink": fn(Path) -> c_int;
+
+    CANCEL_TYPE = c"pthread_setcanceltype": fn(c_int, *mut c_int) -> c_int;
+    CANCEL_POINT = c"pthread_testcancel": fn() -> ();
+    CLEANUP_PUSH = c"_pthread_cleanup_push": fn(*mut Cleanup, CleanupRoutine, *mut c_void) -> ();
+    CLEANUP_POP = c"_pthread_cleanup_pop": fn(*mut Cleanup, c_int) -> ();
 
     DLOPEN = c"dlopen": fn(Path, c_int) -> *mut c_void;
     DLMOPEN = c"dlmopen": fn(isize, Path, c_int) -> *mut c_void;

@@ -82,6 +82,10 @@ check "creds" env LD_PRELOAD="$lib" "$tmp/creds"
 build waits
 check "waits" env USYSV_SPIN=0 USYSV_NS="$tmp/waits.ns" LD_PRELOAD="$lib" "$tmp/waits"
 
+build cancel
+check "cancel, without the library" "$tmp/cancel"
+check "cancel" env LD_PRELOAD="$lib" "$tmp/cancel"
+
 build bus
 check "bus" env USYSV_NS="$tmp/bus.ns" LD_PRELOAD="$lib" "$tmp/bus"
 

@@ -65,10 +65,12 @@ pub use key::Key;
 pub use msg::Sink;
 pub use namespace::{Fault, Limits, Namespace};
 pub use posix::PosixShm;
+#[doc(hidden)]
+pub use process::is_single_threaded;
 pub use queue::{Message, Queue, Select};
 pub use segment::{Attached, Segment};
 pub use sem::{SemUndo, SemWaiter};
 pub use set::{Guard, Op, SemaphoreSet};
 pub use shm::ShmAttacher;
 #[doc(hidden)]
-pub use sleeping::{interrupted, tell_of_handlers};
+pub use sleeping::{Cancelling, interrupted, tell_of_cancelling, tell_of_handlers};

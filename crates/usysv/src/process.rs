@@ -28,7 +28,7 @@ static MANY: u8 = 0;
 
 /// Whether this process has no thread but this one. In doubt, it has.
 #[inline]
-pub(crate) fn is_single_threaded() -> bool {
+pub fn is_single_threaded() -> bool {
     // SAFETY: `MANY`, or glibc's `__libc_single_threaded`, a char that lives as long as the process
     // and that only this thread changes while it is not 0.
     unsafe { SINGLE.load(Relaxed).read_volatile() != 0 }

@@ -4,7 +4,7 @@
 
 use crate::process;
 use crate::tls;
-use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*, compiler_fence};
 
 /// A call that is about to sleep.
 pub(crate) struct Sleeping<'a> {
@@ -12,17 +12,55 @@ pub(crate) struct Sleeping<'a> {
     pub withdraw: &'a dyn Fn(),
 }
 
+/// How a thread is cancelled (`pthread_cancel`), by the libc. In the midst of a wait it must not be: the
+/// wait would stay in line, and its frame would be asked to withdraw when it is gone.
+pub struct Cancelling {
+    /// From now on this thread is not cancelled. True: it was to be at any instruction.
+    pub put_off: fn() -> bool,
+    /// As it was before that.
+    pub allow: fn(bool),
+    /// Ends this thread if it was to be cancelled, and calls [`interrupted`] first.
+    pub act: fn(),
+}
+
+static CANCELLING: AtomicPtr<Cancelling> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on threads that wait are cancelled like this.
+pub fn tell_of_cancelling(how: &'static Cancelling) {
+    CANCELLING.store(core::ptr::from_ref(how).cast_mut(), Relaxed);
+}
+
+/// This wait's cancelling. `None`: nobody can cancel this thread.
+#[allow(unsafe_code)]
+fn cancelling() -> Option<&'static Cancelling> {
+    // SAFETY: null, or what `tell_of_cancelling` was given for ever.
+    let how = unsafe { CANCELLING.load(Relaxed).as_ref() };
+    how.filter(|_| !process::is_single_threaded())
+}
+
+/// Before each sleep, in line: so a cancellation is late by the sleep's beat.
+pub(crate) fn cancellation_point() {
+    if let Some(cancelling) = cancelling() {
+        (cancelling.act)();
+    }
+}
+
 impl Sleeping<'_> {
-    /// Runs `sleep`, during which a handler withdraws the sleeper first.
-    pub fn during<T>(&self, sleep: impl FnOnce() -> T) -> T {
+    /// Runs `sleep`, during which a handler withdraws the sleeper first. It is told whether the thread was to be
+    /// cancelled at any instruction: then it is at its cancellation points.
+    pub fn during<T>(&self, sleep: impl FnOnce(bool) -> T) -> T {
         let block = tls::block();
         let outer = block
             .waiting
             .swap(core::ptr::from_ref(self) as usize, Relaxed);
         compiler_fence(SeqCst);
-        let slept = sleep();
+        let cancelling = cancelling().map(|how| (how, (how.put_off)()));
+        let slept = sleep(cancelling.is_some_and(|(_, anywhere)| anywhere));
         compiler_fence(SeqCst);
         block.waiting.store(outer, Relaxed);
+        if let Some((how, anywhere)) = cancelling {
+            (how.allow)(anywhere);
+        }
         slept
     }
 }

@@ -33,7 +33,7 @@ use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::liveness;
 use crate::namespace::Namespace;
-use crate::sleeping::Sleeping;
+use crate::sleeping::{Sleeping, cancellation_point};
 use crate::sys;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, Ordering::*, fence};
@@ -184,7 +184,7 @@ impl<'a> Waiting<'a> {
         };
         // From before the unlock, which delivers signals that came meanwhile, until nothing of the wait
         // is left in shared memory: a handler may leave by `longjmp` wherever it runs.
-        sleeping.during(|| {
+        sleeping.during(|_| {
             let ended = self.sleep_until(q, after);
             if let Err(Errno::EIO) = ended {
                 withdraw();
@@ -200,6 +200,7 @@ impl<'a> Waiting<'a> {
     ) -> Result<After> {
         loop {
             drop(q);
+            cancellation_point();
             let woken = self.sleep();
             q = match super::lock(self.ns, self.pin, self.id) {
                 Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),

@@ -27,7 +27,7 @@ use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
 use crate::process;
-use crate::sleeping::Sleeping;
+use crate::sleeping::{Sleeping, cancellation_point};
 use crate::sys;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, Ordering::*};
@@ -104,9 +104,9 @@ pub(super) fn wait(
     let sleeping = Sleeping {
         withdraw: &withdraw,
     };
-    sleeping.during(|| {
+    sleeping.during(|cancelled_anywhere| {
         drop(q);
-        let ended = sleeper.wait(how, until);
+        let ended = sleeper.wait(how, until, cancelled_anywhere);
         if let Err(Errno::EIO) = ended {
             sleeper.withdraw();
         }
@@ -116,9 +116,13 @@ pub(super) fn wait(
 }
 
 impl<'a> Sleeper<'a> {
-    fn wait(&self, mut how: Sleep, until: Option<u64>) -> Result<()> {
+    /// `semop` is no cancellation point, but where a thread is to be cancelled anywhere.
+    fn wait(&self, mut how: Sleep, until: Option<u64>, cancelled_anywhere: bool) -> Result<()> {
         let mut beats = 0u64;
         loop {
+            if cancelled_anywhere {
+                cancellation_point();
+            }
             let slept = self.sleep(&how, until);
             if let Some(news) = self.news() {
                 return news;
