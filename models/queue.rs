@@ -541,7 +541,6 @@ fn mistakes_about_the_dead_are_found() {
     finds("owes before it can be found", "lost wake", alone);
     finds("pays before it can be found", "lost wake", alone);
     finds("forgives what is due", "lost wake", alone);
-    finds("pays without a fence", "lost wake", alone);
     finds("the dead keep their message", "lost or doubled", receiver);
     finds("a receive is not redone", "received twice", receiver);
     finds("a send is not redone", "lost, doubled", sender);

@@ -47,7 +47,7 @@ use crate::sleeping;
 use crate::sys;
 use crate::tls;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence};
 
 const SAT: u32 = WAITERS;
 
@@ -140,6 +140,16 @@ impl Chairs {
     }
 }
 
+impl Chairs {
+    /// A wake reached nobody: who was to be woken may sleep here, where somebody scribbled over the chair.
+    #[cold]
+    pub fn rouse(&self) {
+        for chair in &self.0 {
+            sys::futex_wake(&chair.word, sys::ALL);
+        }
+    }
+}
+
 impl Chair {
     /// As far as a load tells. One that execs in the midst of its sleep, without a word, keeps the chair: then others
     /// have clocks.
@@ -187,7 +197,6 @@ impl Chair {
     /// look at the word. EINTR: a handler ran.
     fn sleep(&self, sleepy: impl Fn() -> bool) -> Result<()> {
         self.asleep.store(1, Relaxed);
-        fence(SeqCst);
         let word = self.word.load(Acquire);
         if word & TID == 0 && word != SAT || !sleepy() {
             return Ok(());
@@ -320,10 +329,9 @@ impl Owed<'_> {
         compiler_fence(SeqCst);
         self.chair.word.store(0, Release);
         crashpoint!("chair.freed");
-        // Pairs with the fence in `sleep`.
-        fence(SeqCst);
-        let reached = self.chair.asleep.load(Relaxed) == 0
-            || sys::futex_wake(&self.chair.word, sys::ALL) != 0;
+        // Also one that does not seem to sleep: it has no clock, should somebody have scribbled that.
+        let reached = sys::futex_wake(&self.chair.word, sys::ALL) != 0
+            || self.chair.asleep.load(Relaxed) == 0;
         compiler_fence(SeqCst);
         head.pending.store(0, Relaxed);
         critical::leave();

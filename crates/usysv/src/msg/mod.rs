@@ -188,6 +188,9 @@ impl<'a> Locked<'a> {
         let due = self.owed.take().and_then(Owed::unless_forgiven);
         self.h.object.lock.unlock();
         let reached = self.wakes.count == 0 || self.wakes.wake(&self.map);
+        if !reached {
+            self.h.chairs.rouse();
+        }
         due.is_none_or(Owed::pay) && reached
     }
 

@@ -246,7 +246,9 @@ impl Locked<'_> {
     fn wake(&self, slot: u32) {
         if let Ok(slot) = self.p.slot(slot) {
             // Also one that sleeps there after a handler ended its wait, and is no waiter any more.
-            sys::futex_wake(&slot.news, sys::ALL);
+            if sys::futex_wake(&slot.news, sys::ALL) == 0 {
+                self.h.chairs.rouse();
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use usysv::abi::{IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, Sembuf};
 use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores, SharedMemory};
 
@@ -323,4 +324,81 @@ fn a_set_has_as_many_semaphores_as_it_had() {
     }
     word(&world, "sem/0", 240, 5);
     assert_eq!(engine.sem_get_all(semid, &mut [0; 5]), Ok(()));
+}
+
+/// Where a queue and a set have their chairs: looked up by who sits there (see `chair.rs`), as the only
+/// line of the file that begins with SAT and 1.
+fn chair_in(world: &World, file: &str) -> u64 {
+    let bytes = fs::read(root(world).join(file)).expect("the object's file");
+    let taken = [1u32 << 31, 1].map(u32::to_ne_bytes).concat();
+    let lines = bytes.chunks(64).position(|line| line.starts_with(&taken));
+    64 * lines.expect("who sleeps alone sits") as u64
+}
+
+/// Scribbles over the chair of who sleeps in a call, which then gets what it waits for within a second.
+fn check_scribbled_chair(file: &str, at: u64, len: usize, byte: u8) {
+    let world = World::new();
+    let engine = &world.0;
+    let queue = engine
+        .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+        .expect("msgget");
+    let set = engine
+        .semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600)
+        .expect("semget");
+    let [other_queue, other_set] = ["msg/0", "sem/0"].map(|file| {
+        let whole = fs::read(root(&world).join(file)).expect("an object");
+        move || whole.clone()
+    });
+    let op = |sem_op| Sembuf {
+        sem_num: 0,
+        sem_op,
+        sem_flg: 0,
+    };
+    let on_queue = file.starts_with("msg");
+    let sleeper = Child::fork(|| {
+        let ended = match on_queue {
+            true => engine.msgrcv(queue, &mut [0; 10], 0, 0).map(drop),
+            false => engine.semop(set, &[op(-1)], None),
+        };
+        assert_eq!(ended, Ok(()));
+    });
+    sleeper.until_asleep();
+    let chair = chair_in(&world, file);
+    scribble(&world, file, chair + at, &vec![byte; len]);
+    survivor("a scribbled chair", || {
+        let given = call(|| match on_queue {
+            true => engine.msgsnd(queue, 1, b"news", 0),
+            false => engine.semop(set, &[op(1)], None),
+        });
+        assert_eq!(given, Ok(()), "{file} {at} {len} {byte:#x}");
+    });
+    let begun = Instant::now();
+    while !sleeper.has_ended() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{file}: sleeps on after {len} bytes {byte:#x} at {at} of its chair"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(sleeper.wait(), End::Exit(0), "{file} {at} {len} {byte:#x}");
+    let untouched = match on_queue {
+        true => other_set() == fs::read(root(&world).join("sem/0")).expect("the set"),
+        false => other_queue() == fs::read(root(&world).join("msg/0")).expect("the queue"),
+    };
+    assert!(untouched, "{file}: another object was written to");
+}
+
+/// What broke: who sleeps in a chair has no clock. Whoever had news for it looked for it in the chair
+/// alone, and where nonsense lay there, it slept on for ever.
+#[test]
+fn a_scribbled_chair_keeps_nobody_asleep() {
+    // word, asleep, slot, reserved, prev, next, occupant, more; all of it.
+    let fields = [0, 4, 8, 12, 24, 32, 40, 48].map(|at| (at, 4 << usize::from(at >= 24)));
+    for file in ["msg/0", "sem/0"] {
+        for (at, len) in fields.into_iter().chain([(0, 64)]) {
+            for byte in [0, 0xff, 0x01, 0x40, 0x80] {
+                check_scribbled_chair(file, at, len, byte);
+            }
+        }
+    }
 }
