@@ -293,6 +293,35 @@ pub mod process {
     }
 }
 
+/// `cancelling.rs`: nobody is cancelled in a model.
+pub mod cancelling {
+    use crate::atomic::AtomicU32;
+
+    pub struct PutOff;
+
+    pub fn put_off() -> PutOff {
+        PutOff
+    }
+
+    impl PutOff {
+        pub fn was_anywhere(&self) -> bool {
+            false
+        }
+
+        pub fn end(self) {}
+    }
+
+    pub fn point() {}
+
+    pub fn may_sleep_on() -> bool {
+        true
+    }
+
+    pub fn while_known<T>(_word: &AtomicU32, sleep: impl FnOnce() -> T) -> Option<T> {
+        Some(sleep())
+    }
+}
+
 /// `liveness.rs`: whether somebody lives.
 pub mod liveness {
     use crate::process::Identity;

@@ -1,7 +1,7 @@
 //! `pthread_cancel`: `msgsnd` and `msgrcv` are cancellation points, as in the libc.
 //!
 //! A thread is cancelled as such a call begins, or in line before a sleep, where it leaves the line first; so one that
-//! sleeps notices by the beat at which it looks around, half a second at most. A wait that could be cancelled at any
+//! sleeps notices by the beat at which it looks around, half a second at most; and who sleeps without a clock is woken. A wait that could be cancelled at any
 //! instruction, `semop`'s too, puts that off until it is over, or to the same places.
 //!
 //! A libc that lacks these functions has no cancellation points of ours.
@@ -10,6 +10,7 @@ use crate::next;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use engine::{Cancelling, critical, interrupted, is_single_threaded};
+use libc::pthread_t;
 
 /// As in the libc's `pthread.h`.
 const DEFERRED: c_int = 0;
@@ -53,10 +54,23 @@ fn put_off() -> bool {
     set_type(DEFERRED) == ASYNCHRONOUS
 }
 
-fn allow(anywhere: bool) {
-    if anywhere {
-        set_type(ASYNCHRONOUS);
-    }
+fn allow() {
+    set_type(ASYNCHRONOUS);
+}
+
+/// `pthread_cancel(thread)`
+///
+/// # Safety
+/// The C contract of `pthread_cancel`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_cancel(thread: pthread_t) -> c_int {
+    let Some(cancel) = next::CANCEL.get() else {
+        return libc::ENOSYS;
+    };
+    // SAFETY: the caller's own argument.
+    let ret = unsafe { cancel(thread) };
+    engine::wake_for_cancelling();
+    ret
 }
 
 /// The thread ends: the call that it is in does not wait any more.

@@ -138,6 +138,7 @@ table! {
     SHM_OPEN = c"shm_open": fn(Path, c_int, mode_t) -> c_int;
     SHM_UNLINK = c"shm_unlink": fn(Path) -> c_int;
 
+    CANCEL = c"pthread_cancel": fn(pthread_t) -> c_int;
     CANCEL_TYPE = c"pthread_setcanceltype": fn(c_int, *mut c_int) -> c_int;
     CANCEL_POINT = c"pthread_testcancel": fn() -> ();
     CLEANUP_PUSH = c"_pthread_cleanup_push": fn(*mut Cleanup, CleanupRoutine, *mut c_void) -> ();

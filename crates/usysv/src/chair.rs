@@ -35,6 +35,7 @@
 #![allow(unsafe_code)]
 
 use crate::bell::{self, Bell};
+use crate::cancelling;
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
@@ -107,6 +108,7 @@ impl Chairs {
         let me = bell::known(ns);
         if me == Bell::NONE
             || !sleeping::is_told()
+            || !cancelling::may_sleep_on()
             || ns.lets_others_write(object.mode.load(Relaxed))
         {
             return None;
@@ -244,11 +246,12 @@ impl<'a> Seat<'a> {
         self.chair.set(chair);
     }
 
-    /// See [`Chair::sleep`]; then it stands up. `None`: there is no chair.
+    /// See [`Chair::sleep`]; then it stands up. `None`: it has no chair.
     pub fn sleep(&self, sleepy: impl Fn() -> bool) -> Option<Result<()>> {
-        let slept = self.chair.get()?.sleep(sleepy);
+        let chair = self.chair.get()?;
+        let slept = cancelling::while_known(&chair.word, || chair.sleep(sleepy));
         self.leave();
-        Some(slept)
+        Some(slept.unwrap_or(Ok(())))
     }
 
     /// See [`Chair::rise`].

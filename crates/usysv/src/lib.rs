@@ -11,6 +11,7 @@ mod backend;
 mod bell;
 #[doc(hidden)]
 pub mod bus;
+mod cancelling;
 mod chair;
 mod crash;
 mod creds;
@@ -53,6 +54,8 @@ pub mod sys;
 pub mod tls;
 
 pub use backend::{Backend, Messages, SemField, Semaphores, SharedMemory};
+#[doc(hidden)]
+pub use cancelling::{Cancelling, tell_of_cancelling, wake_for_cancelling};
 #[cfg(debug_assertions)]
 pub use crash::watch as watch_crashpoints;
 pub use creds::changed as creds_changed;
@@ -73,4 +76,4 @@ pub use sem::{SemUndo, SemWaiter};
 pub use set::{Guard, Op, SemaphoreSet};
 pub use shm::ShmAttacher;
 #[doc(hidden)]
-pub use sleeping::{Cancelling, interrupted, tell_of_cancelling, tell_of_handlers};
+pub use sleeping::{interrupted, tell_of_handlers};

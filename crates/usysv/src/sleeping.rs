@@ -2,47 +2,15 @@
 //! takes a sleeper out of its line before it runs the handler, which may then use the object, or
 //! leave the call by `longjmp`.
 
+use crate::cancelling;
 use crate::process;
 use crate::tls;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*, compiler_fence};
+use core::sync::atomic::{AtomicU32, Ordering::*, compiler_fence};
 
 /// A call that is about to sleep.
 pub(crate) struct Sleeping<'a> {
     /// Takes the sleeper out of its line.
     pub withdraw: &'a dyn Fn(),
-}
-
-/// How a thread is cancelled (`pthread_cancel`), by the libc. In the midst of a wait it must not be: the
-/// wait would stay in line, and its frame would be asked to withdraw when it is gone.
-pub struct Cancelling {
-    /// From now on this thread is not cancelled. True: it was to be at any instruction.
-    pub put_off: fn() -> bool,
-    /// As it was before that.
-    pub allow: fn(bool),
-    /// Ends this thread if it was to be cancelled, and calls [`interrupted`] first.
-    pub act: fn(),
-}
-
-static CANCELLING: AtomicPtr<Cancelling> = AtomicPtr::new(core::ptr::null_mut());
-
-/// From now on threads that wait are cancelled like this.
-pub fn tell_of_cancelling(how: &'static Cancelling) {
-    CANCELLING.store(core::ptr::from_ref(how).cast_mut(), Relaxed);
-}
-
-/// This wait's cancelling. `None`: nobody can cancel this thread.
-#[allow(unsafe_code)]
-fn cancelling() -> Option<&'static Cancelling> {
-    // SAFETY: null, or what `tell_of_cancelling` was given for ever.
-    let how = unsafe { CANCELLING.load(Relaxed).as_ref() };
-    how.filter(|_| !process::is_single_threaded())
-}
-
-/// Before each sleep, in line: so a cancellation is late by the sleep's beat.
-pub(crate) fn cancellation_point() {
-    if let Some(cancelling) = cancelling() {
-        (cancelling.act)();
-    }
 }
 
 impl Sleeping<'_> {
@@ -54,13 +22,11 @@ impl Sleeping<'_> {
             .waiting
             .swap(core::ptr::from_ref(self) as usize, Relaxed);
         compiler_fence(SeqCst);
-        let cancelling = cancelling().map(|how| (how, (how.put_off)()));
-        let slept = sleep(cancelling.is_some_and(|(_, anywhere)| anywhere));
+        let put_off = cancelling::put_off();
+        let slept = sleep(put_off.was_anywhere());
         compiler_fence(SeqCst);
         block.waiting.store(outer, Relaxed);
-        if let Some((how, anywhere)) = cancelling {
-            (how.allow)(anywhere);
-        }
+        put_off.end();
         slept
     }
 }

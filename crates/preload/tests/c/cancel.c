@@ -157,6 +157,37 @@ static void who_is_cancelled_before_takes_nothing(void) {
   remove_objects();
 }
 
+enum { TURNS = 100 };
+
+static void *answers(void *unused) {
+  struct message m;
+  for (int i = 0; i < TURNS; i++) {
+    if (msgrcv(q, &m, sizeof m.text, 1, 0) < 0) return NULL;
+    usleep(1000);
+    m.mtype = 2;
+    if (msgsnd(q, &m, 1, 0) != 0) return NULL;
+  }
+  return unused;
+}
+
+/* After a cancellation threads sleep in another way, and are woken as promptly. */
+static void hand_overs_after_a_cancellation(void) {
+  make_objects();
+  int here;
+  pthread_t thread;
+  time_t begun = time(NULL);
+  CHECK(pthread_create(&thread, NULL, answers, &here) == 0);
+  for (int i = 0; i < TURNS && !check_bad; i++) {
+    struct message m = {.mtype = 1};
+    usleep(1000);
+    CHECK(msgsnd(q, &m, 1, 0) == 0);
+    CHECK(msgrcv(q, &m, sizeof m.text, 2, 0) == 1);
+  }
+  CHECK(end_of(thread) == &here);
+  CHECK(time(NULL) - begun < TURNS / 4);
+  remove_objects();
+}
+
 enum { STORM = 100 };
 
 /* While threads come and are cancelled, nothing is lost of what one process sends another. */
@@ -207,6 +238,7 @@ int main(void) {
   CASE(a_semop_is_no_cancellation_point);
   CASE(who_is_not_to_be_cancelled_receives);
   CASE(who_is_cancelled_before_takes_nothing);
+  CASE(hand_overs_after_a_cancellation);
   CASE(a_storm_of_cancellations);
   return check_failed;
 }

@@ -26,6 +26,7 @@ use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
 use crate::bell::{self, Bell};
+use crate::cancelling;
 use crate::chair::{Chair, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
@@ -33,7 +34,7 @@ use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::liveness;
 use crate::namespace::Namespace;
-use crate::sleeping::{Sleeping, cancellation_point};
+use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, Ordering::*, fence};
@@ -200,7 +201,7 @@ impl<'a> Waiting<'a> {
     ) -> Result<After> {
         loop {
             drop(q);
-            cancellation_point();
+            cancelling::point();
             let woken = self.sleep();
             q = match super::lock(self.ns, self.pin, self.id) {
                 Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),

@@ -20,6 +20,7 @@ use super::recover::{WENT, failed};
 use super::{Locked, Set, lock};
 use crate::abi::Sembuf;
 use crate::bell::{self, Bell};
+use crate::cancelling;
 use crate::chair::{Chair, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
@@ -27,7 +28,7 @@ use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::namespace::Namespace;
 use crate::process;
-use crate::sleeping::{Sleeping, cancellation_point};
+use crate::sleeping::Sleeping;
 use crate::sys;
 use crate::tls;
 use core::sync::atomic::{AtomicU32, Ordering::*};
@@ -121,7 +122,7 @@ impl<'a> Sleeper<'a> {
         let mut beats = 0u64;
         loop {
             if cancelled_anywhere {
-                cancellation_point();
+                cancelling::point();
             }
             let slept = self.sleep(&how, until);
             if let Some(news) = self.news() {
