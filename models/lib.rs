@@ -13,7 +13,8 @@ mod atomic;
 mod world;
 
 use around::{
-    backend, bus, crash, files, liveness, maps, namespace, process, ranges, registry, sys, tls,
+    backend, bus, cancelling, crash, files, liveness, maps, namespace, process, ranges, registry,
+    sys, tls,
 };
 
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));

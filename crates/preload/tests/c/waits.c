@@ -327,6 +327,154 @@ static void a_handler_beside_one_who_polls(void) {
   CHECK(semctl(set, 0, IPC_RMID) == 0);
 }
 
+enum { MUTEXES = 4, KILLS = 40 };
+
+struct shared {
+  pthread_mutex_t mutexes[MUTEXES];
+  volatile long sent, received;
+};
+
+/* Takes and gives back robust mutexes around and between hand-overs to who sleeps alone. */
+static void hold_and_send(struct shared *s, int q) {
+  struct message m = {.mtype = 1};
+  for (unsigned i = 0;; i++) {
+    for (int k = 0; k < MUTEXES; k++) {
+      int locked = pthread_mutex_lock(&s->mutexes[k]);
+      if (locked == EOWNERDEAD) locked = pthread_mutex_consistent(&s->mutexes[k]);
+      if (locked != 0) _exit(2);
+      if (k == MUTEXES / 2 && msgsnd(q, &m, 8, 0) != 0) _exit(3);
+    }
+    if (msgsnd(q, &m, 8, 0) != 0) _exit(4);
+    s->sent++;
+    for (int k = 0; k < MUTEXES; k++) {
+      if (pthread_mutex_unlock(&s->mutexes[(k + i) % MUTEXES]) != 0) _exit(5);
+      if (k == 1 && msgsnd(q, &m, 8, 0) != 0) _exit(6);
+    }
+  }
+}
+
+static void receive_on(struct shared *s, int q) {
+  while (msgrcv(q, &message, sizeof message.text, 0, 0) == 8) s->received++;
+  _exit(errno == EIDRM ? 0 : 1);
+}
+
+/*
+ * What a waker owes stands in the libc's own list of held mutexes, among the program's. Killed at whatever
+ * moment, it leaves none of them held, and the sleeper awake.
+ */
+static void robust_mutexes_beside_a_debt(void) {
+  struct shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  for (int k = 0; k < MUTEXES; k++) {
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    if (k % 2) pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+    CHECK(pthread_mutex_init(&s->mutexes[k], &attr) == 0);
+  }
+  int q = msgget(IPC_PRIVATE, 0600);
+  pid_t receiver = fork();
+  if (receiver == 0) receive_on(s, q);
+  for (int kills = 0; kills < KILLS && !check_bad; kills++) {
+    long before = s->received, sent = s->sent;
+    pid_t sender = fork();
+    if (sender == 0) hold_and_send(s, q);
+    int naps = 0;
+    while ((s->received < before + 20 || s->sent < sent + 5) && naps++ < 5000) nap();
+    CHECK(naps < 5000);
+    usleep(rand() % 500);
+    kill(sender, SIGKILL);
+    int status = 0;
+    CHECK(waitpid(sender, &status, 0) == sender && WIFSIGNALED(status));
+    for (int k = 0; k < MUTEXES; k++) {
+      struct timespec until;
+      clock_gettime(CLOCK_REALTIME, &until);
+      until.tv_sec += 2;
+      int locked = pthread_mutex_timedlock(&s->mutexes[k], &until);
+      CHECK(locked == 0 || locked == EOWNERDEAD);
+      if (locked == EOWNERDEAD) pthread_mutex_consistent(&s->mutexes[k]);
+      if (locked == 0 || locked == EOWNERDEAD) pthread_mutex_unlock(&s->mutexes[k]);
+    }
+  }
+  int status = 0;
+  CHECK(msgctl(q, IPC_RMID, NULL) == 0);
+  CHECK(waitpid(receiver, &status, 0) == receiver && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  munmap(s, sizeof *s);
+}
+
+static int the_set;
+
+static void *sleeps_in_msgrcv(void *unused) {
+  msgrcv(the_queue, &message, sizeof message.text, 1, 0);
+  return unused;
+}
+
+static void *sleeps_in_semop(void *unused) {
+  struct sembuf take = {0, -1, 0};
+  semop(the_set, &take, 1);
+  return unused;
+}
+
+static void *execs(void *unused) {
+  usleep(20000);
+  execlp("sleep", "sleep", "20", NULL);
+  _exit(1);
+  return unused;
+}
+
+/* Another thread's exec ends a wait, whichever of the two was the process's first. */
+static void execs_beside(int first_sleeps, void *(*sleeps)(void *)) {
+  the_queue = msgget(IPC_PRIVATE, 0600);
+  the_set = semget(IPC_PRIVATE, 1, 0600);
+  struct sembuf give = {0, 1, 0}, take = {0, -1, IPC_NOWAIT};
+  pid_t pid = fork();
+  if (pid == 0) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, first_sleeps ? execs : sleeps, NULL);
+    (first_sleeps ? sleeps : execs)(NULL);
+    _exit(2);
+  }
+  char name[64] = "", path[64];
+  snprintf(path, sizeof path, "/proc/%d/comm", pid);
+  while (strncmp(name, "sleep", 5) != 0) {
+    nap();
+    int fd = open(path, O_RDONLY);
+    ssize_t len = read(fd, name, sizeof name - 1);
+    close(fd);
+    CHECK(len > 0);
+    if (check_bad) break;
+  }
+  usleep(50000);
+  /* What is given now is anybody's; whoever sleeps next is woken. */
+  CHECK(semctl(the_set, 0, GETNCNT) == 0);
+  CHECK(semop(the_set, &give, 1) == 0 && semop(the_set, &take, 1) == 0);
+  CHECK(send_one(the_queue, 1, 8) == 0);
+  usleep(30000);
+  CHECK(msgrcv(the_queue, &message, sizeof message.text, 1, IPC_NOWAIT) == 8);
+  for (int i = 0; i < 3; i++) {
+    pid_t next = fork();
+    if (next == 0) {
+      sleeps(NULL);
+      _exit(0);
+    }
+    until_asleep(next);
+    CHECK(semop(the_set, &give, 1) == 0 && send_one(the_queue, 1, 8) == 0);
+    CHECK(waitpid(next, NULL, 0) == next);
+    semop(the_set, &take, 1);
+    msgrcv(the_queue, &message, sizeof message.text, 1, IPC_NOWAIT);
+  }
+  kill(pid, SIGKILL);
+  CHECK(waitpid(pid, NULL, 0) == pid);
+  CHECK(msgctl(the_queue, IPC_RMID, NULL) == 0 && semctl(the_set, 0, IPC_RMID) == 0);
+}
+
+static void an_exec_beside_a_sleeper(void) {
+  for (int first = 0; first < 2; first++) {
+    execs_beside(first, sleeps_in_msgrcv);
+    execs_beside(first, sleeps_in_semop);
+  }
+}
+
 int main(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
   flags = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -337,5 +485,7 @@ int main(void) {
   CASE(a_handler_anywhere_before_the_sleep);
   CASE(leaves_anywhere_before_the_sleep);
   CASE(a_handler_beside_one_who_polls);
+  CASE(robust_mutexes_beside_a_debt);
+  CASE(an_exec_beside_a_sleeper);
   return check_failed;
 }
