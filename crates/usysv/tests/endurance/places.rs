@@ -139,6 +139,40 @@ pub fn two_pid_namespaces() {
     for _ in 0..5 {
         undo_across(engine);
     }
+    #[cfg(debug_assertions)]
+    for point in [
+        "chair.claimed",
+        "chair.linked",
+        "chair.unlocked",
+        "chair.unlinked",
+        "chair.freed",
+    ] {
+        debt_across(engine, queue, point);
+    }
+}
+
+/// Who sleeps without a clock in one is woken by the death of who owed it a wake in the other, in which
+/// the two may have the same number.
+#[cfg(debug_assertions)]
+fn debt_across(engine: &Engine, queue: i32, point: &'static str) {
+    let sleeper = Child::fork(|| {
+        let received = engine.msgrcv(queue, &mut [0; 8], 1, 0);
+        assert_eq!(received, Ok((1, 8)), "{point}");
+    });
+    sleeper.until_asleep();
+    let waker = Container::run(0, || {
+        killed_at(point, || {
+            engine.msgsnd(queue, 1, &[7; 8], 0).expect("msgsnd");
+        });
+    });
+    waker.ends_well();
+    let sent = !["chair.claimed", "chair.linked"].contains(&point);
+    if !sent {
+        engine.msgsnd(queue, 1, &[7; 8], 0).expect("msgsnd");
+    }
+    until(point, 5, || sleeper.has_ended());
+    assert_eq!(sleeper.wait(), End::Exit(0), "{point}");
+    check_queue(engine, queue, &[]);
 }
 
 /// Sleepers of both, more than a queue has without looking for dead ones among them: nobody is
