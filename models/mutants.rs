@@ -143,6 +143,13 @@ const MUTANTS: &[Mutant] = &[
         place: "we see it asleep.\n    [fence(SeqCst);]",
         wrong: "",
     },
+    // What the engine did.
+    Mutant {
+        name: "a handler before the wake",
+        file: "msg/mod.rs",
+        place: "[critical::enter();\n        self.h.object.lock.unlock();]",
+        wrong: "self.h.object.lock.unlock(); critical::enter();",
+    },
     Mutant {
         name: "wakes one of two",
         file: "msg/mod.rs",

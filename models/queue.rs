@@ -405,6 +405,27 @@ fn handler_leaves(sends: bool, preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// A handler leaves a send at some step: if that has happened, who waits is woken, and at once.
+fn waker_leaves(preemptions: usize) -> (usize, usize) {
+    at_each_step(Event::Leave, false, preemptions, move |w, fate| {
+        let q = Queue::new(w, 10);
+        let gets = q.clone();
+        w.spawn(None, move || gets.receive(0).expect("a message"));
+        let leaves = q.clone();
+        w.spawn(Some(fate), move || {
+            let left = unless_left(|| leaves.send(1, 0)).is_none();
+            let me = world().me();
+            let commits = ["msg.send.after_commit", "msg.hand.after_commit"];
+            if left && !commits.iter().any(|point| me.passed(point)) {
+                leaves.send(1, 0).expect("a queue");
+            }
+        });
+        w.join();
+        q.drain();
+        assert_eq!(q.all(), [1], "lost or doubled");
+    })
+}
+
 /// The only receiver is interrupted, another comes, and a message: it wakes who is in line now.
 fn interrupted_and_another(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -502,6 +523,10 @@ fn somebody_withdraws() {
         let (executions, steps) = handler_leaves(sends, 2);
         println!("handler_leaves: {executions} executions, {steps} steps");
     }
+    let (executions, steps) = waker_leaves(2);
+    println!("waker_leaves: {executions} executions, {steps} steps");
+    let (executions, steps) = with_clocks(|| waker_leaves(2));
+    println!("the same with clocks: {executions} executions, {steps} steps");
     println!(
         "a_signal_and_a_message: {} executions",
         a_signal_and_a_message(2)
@@ -526,6 +551,9 @@ fn mistakes_in_sleeping_are_found() {
     finds("wakes one of two", "woken late", interrupted);
     finds("a handler keeps the message", "lost wake", interrupted);
     finds("back for nobody", "woken late", interrupted);
+    finds("a handler before the wake", "lost wake", || {
+        with_clocks(|| waker_leaves(1))
+    });
     for sends in [false, true] {
         finds("not known to sleep yet", "stays in line", move || {
             handler_leaves(sends, 0)

@@ -327,6 +327,60 @@ static void a_handler_beside_one_who_polls(void) {
   CHECK(semctl(set, 0, IPC_RMID) == 0);
 }
 
+enum { LEAVES = 300 };
+
+/*
+ * Leaves its waits by siglongjmp, many times, as a storm of signals has it; then it waits for nothing, and
+ * what is sent is another's at once.
+ */
+static void leaves_in_a_storm(void) {
+  int empty = msgget(IPC_PRIVATE, 0600), full = msgget(IPC_PRIVATE, 0600);
+  unsigned long messages = 0;
+  while (send_one(full, 1, 4000) == 0) messages++;
+  volatile int *left = &flags[DRAINED + 2];
+  *left = 0;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    signal(SIGUSR1, leave);
+    while (*left < LEAVES) {
+      if (sigsetjmp(home, 1) == 0) {
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        if (*left % 2)
+          msgsnd(full, &message, 4000, 0);
+        else
+          msgrcv(empty, &message, 64, 1, 0);
+        _exit(1);
+      }
+      ++*left;
+    }
+    pause();
+    _exit(2);
+  }
+  sigprocmask(SIG_UNBLOCK, &set, NULL);
+  srand(1);
+  while (*left < LEAVES && !check_bad) {
+    kill(pid, SIGUSR1);
+    if (rand() % 2) usleep(rand() % 300);
+    CHECK(waitpid(pid, NULL, WNOHANG) == 0);
+  }
+  struct msqid_ds ds;
+  CHECK(msgctl(empty, IPC_STAT, &ds) == 0 && ds.msg_qnum == 0);
+  CHECK(msgctl(full, IPC_STAT, &ds) == 0 && ds.msg_qnum == messages);
+  for (int i = 0; i < 10; i++) {
+    CHECK(send_one(empty, 1, 8) == 0);
+    CHECK(msgrcv(empty, &message, 64, 1, IPC_NOWAIT) == 8);
+    CHECK(msgrcv(full, &message, 4000, 0, IPC_NOWAIT) == 4000);
+    CHECK(send_one(full, 1, 4000) == 0);
+  }
+  kill(pid, SIGKILL);
+  CHECK(waitpid(pid, NULL, 0) == pid);
+  CHECK(msgctl(empty, IPC_RMID, NULL) == 0 && msgctl(full, IPC_RMID, NULL) == 0);
+}
+
 enum { MUTEXES = 4, KILLS = 40 };
 
 struct shared {
@@ -355,7 +409,7 @@ static void hold_and_send(struct shared *s, int q) {
 
 static void receive_on(struct shared *s, int q) {
   while (msgrcv(q, &message, sizeof message.text, 0, 0) == 8) s->received++;
-  _exit(errno == EIDRM ? 0 : 1);
+  _exit(errno == EIDRM || errno == EINVAL ? 0 : 1);
 }
 
 /*
@@ -485,6 +539,7 @@ int main(void) {
   CASE(a_handler_anywhere_before_the_sleep);
   CASE(leaves_anywhere_before_the_sleep);
   CASE(a_handler_beside_one_who_polls);
+  CASE(leaves_in_a_storm);
   CASE(robust_mutexes_beside_a_debt);
   CASE(an_exec_beside_a_sleeper);
   return check_failed;

@@ -41,6 +41,7 @@ pub(crate) use wait::Selector;
 
 use crate::chair::Owed;
 use crate::crash::crashpoint;
+use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::files;
 use crate::handle::Pin;
@@ -186,12 +187,27 @@ impl<'a> Locked<'a> {
     #[inline]
     fn give_back(&mut self) -> bool {
         let due = self.owed.take().and_then(Owed::unless_forgiven);
+        let reached = match self.wakes.count {
+            0 => {
+                self.h.object.lock.unlock();
+                true
+            }
+            _ => self.unlock_and_wake(),
+        };
+        due.is_none_or(Owed::pay) && reached
+    }
+
+    /// In a section: a handler that came meanwhile may leave by `longjmp`, and would wake nobody.
+    #[cold]
+    fn unlock_and_wake(&self) -> bool {
+        critical::enter();
         self.h.object.lock.unlock();
-        let reached = self.wakes.count == 0 || self.wakes.wake(&self.map);
+        let reached = self.wakes.wake(&self.map);
         if !reached {
             self.h.chairs.rouse();
         }
-        due.is_none_or(Owed::pay) && reached
+        critical::leave();
+        reached
     }
 
     /// The second part of [`lock`]: looks at what was locked, and puts it in order.

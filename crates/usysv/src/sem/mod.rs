@@ -35,6 +35,7 @@ pub(crate) use ops::semop;
 
 use crate::chair::Owed;
 use crate::crash::crashpoint;
+use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
 use crate::lock::Left;
@@ -243,6 +244,17 @@ impl Locked<'_> {
         }
     }
 
+    /// In a section: a handler that came meanwhile may leave by `longjmp`, and would wake nobody.
+    fn unlock_and_wake(&self) {
+        critical::enter();
+        self.set.h.object.lock.unlock();
+        for slot in self.wakes.iter().take(self.waking) {
+            crashpoint!("sem.wake.unlocked");
+            self.wake(*slot);
+        }
+        critical::leave();
+    }
+
     fn wake(&self, slot: u32) {
         if let Ok(slot) = self.p.slot(slot) {
             // Also one that sleeps there after a handler ended its wait, and is no waiter any more.
@@ -257,10 +269,9 @@ impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
         let due = self.owed.take().and_then(Owed::unless_forgiven);
-        self.set.h.object.lock.unlock();
-        for slot in self.wakes.iter().take(self.waking) {
-            crashpoint!("sem.wake.unlocked");
-            self.wake(*slot);
+        match self.waking {
+            0 => self.set.h.object.lock.unlock(),
+            _ => self.unlock_and_wake(),
         }
         due.map(Owed::pay);
     }
