@@ -120,12 +120,6 @@ const MUTANTS: &[Mutant] = &[
         wrong: "{ self.seat.rise(); self.seat.take(None); lock(self.ns, self.pin, self.id) }",
     },
     Mutant {
-        name: "sits beside a debt",
-        file: "chair.rs",
-        place: "if [self.0.iter().any(owed)] {",
-        wrong: "false",
-    },
-    Mutant {
         name: "forgives what the dead owed",
         file: "chair.rs",
         place: "let due = [self.word.load(Relaxed) & DIED != 0];",
