@@ -33,9 +33,15 @@ pub static HOW: Cancelling = Cancelling {
 /// Where a call begins, with nothing in hand.
 #[inline(always)]
 pub fn point() {
-    if !is_single_threaded()
-        && let Some(act) = next::CANCEL_POINT.get()
-    {
+    if !is_single_threaded() {
+        point_of_many();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn point_of_many() {
+    if let Some(act) = next::CANCEL_POINT.get() {
         // SAFETY: no arguments.
         unsafe { act() };
     }

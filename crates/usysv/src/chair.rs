@@ -26,6 +26,11 @@
 //! A handler that nobody announces (`sleeping`) and that has `SA_RESTART` would not end a wait without a clock: glibc
 //! has one for its threads (for `setuid` by one of them). Threads have clocks until the preload library stands before it.
 //!
+//! A handler may fork, and return in the copy, which is no occupant: it leaves everything as it is (`Seat`), and its
+//! own sleep ends (`endless`). A thread that is cancelled is woken by `cancelling`.
+//!
+//! Where nonsense lies in a chair, wakes go to it as to nobody's: whoever reaches nobody elsewhere wakes both chairs.
+//!
 //! A file that is cut off wakes nobody. So whoever sleeps in one that other users can write to has a clock.
 //!
 //! No lock. Killed between freeing the word and the wake: the word lies in the list's `pending`, and
