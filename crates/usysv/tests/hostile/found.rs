@@ -402,3 +402,32 @@ fn a_scribbled_chair_keeps_nobody_asleep() {
         }
     }
 }
+
+/// What broke: a receiver that found nonsense as it lined up did so again, after the repair, and stood in line
+/// twice. What was sent went to the place where nobody was.
+#[test]
+fn who_finds_nonsense_in_line_stands_there_once() {
+    const DERIVED: usize = 384;
+    let world = World::new();
+    let engine = &world.0;
+    let queue = engine
+        .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+        .expect("msgget");
+    let bytes = fs::read(root(&world).join("msg/0")).expect("the queue's file");
+    let words = bytes[..4096].chunks(4).enumerate().skip(DERIVED / 4);
+    for (place, _) in words.filter(|(_, word)| *word == [255; 4]) {
+        // The ends of lines.
+        self::word(&world, "msg/0", 4 * place as u64, 0x00ff_ff00);
+    }
+    let receiver = Child::fork(|| {
+        let received = engine.msgrcv(queue, &mut [0; 10], 0, 0);
+        assert_eq!(received, Ok((1, 4)));
+    });
+    receiver.until_asleep();
+    survivor("nonsense in the line", || {
+        call(|| engine.msgsnd(queue, 1, b"news", 0)).expect("msgsnd");
+    });
+    let begun = Instant::now();
+    assert_eq!(receiver.wait(), End::Exit(0));
+    assert!(begun.elapsed() < Duration::from_millis(900), "late");
+}
