@@ -76,7 +76,7 @@ macro_rules! table {
             #[doc = concat!("The next `", stringify!($symbol), "`.")]
             pub static $name: Next<unsafe extern "C" fn($($arg)*) -> $ret> = Next::new($symbol);
         )*
-        extern "C" fn resolve_all() {
+        fn resolve_all() {
             $($name.resolve();)*
         }
     };
@@ -150,4 +150,10 @@ table! {
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = resolve_all;
+static CONSTRUCTOR: extern "C" fn() = constructor;
+
+extern "C" fn constructor() {
+    resolve_all();
+    // SAFETY: the libraries' constructors run one after the other, before the program.
+    unsafe { engine::environment::remember() };
+}

@@ -21,6 +21,8 @@ mod dir;
 #[doc(hidden)]
 pub mod endless;
 mod engine;
+#[doc(hidden)]
+pub mod environment;
 mod errno;
 mod files;
 mod handle;

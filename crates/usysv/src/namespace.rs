@@ -26,6 +26,7 @@ pub(crate) use users::{are_mixed, enter_all};
 
 use crate::bell;
 use crate::crash::crashpoint;
+use crate::environment;
 use crate::errno::{Errno, Result};
 use crate::files;
 use crate::map::{Map, Shared};
@@ -124,7 +125,7 @@ impl Namespace {
     /// user's own); `None` asks the environment, and without it takes the machine-wide
     /// `/dev/shm/usysv` if root has made it sticky, else the user's own. Made when missing.
     pub fn select(choice: Option<&CStr>) -> core::result::Result<Namespace, Fault> {
-        match choice.or_else(|| sys::env(c"USYSV_NS")) {
+        match choice.or_else(|| environment::value(c"USYSV_NS")) {
             Some(path) if path.to_bytes().starts_with(b"/") => {
                 let path = Path::of(&[path.to_bytes()]).during("the namespace's path")?;
                 Namespace::make(path)
@@ -419,7 +420,7 @@ fn check_directory(path: &Path) -> core::result::Result<(), Fault> {
 
 /// Where namespaces are made: the first of these that is a directory which we may write to.
 fn base() -> core::result::Result<Path, Fault> {
-    let env = |name: &CStr| sys::env(name).map_or(b"".as_slice(), CStr::to_bytes);
+    let env = |name: &CStr| environment::value(name).map_or(b"".as_slice(), CStr::to_bytes);
     for dir in [
         b"/dev/shm",
         env(c"XDG_RUNTIME_DIR"),

@@ -4,6 +4,7 @@
 //! `fstat`) is done with the descriptor. Memory that only a parent and its children share needs no
 //! name: `mmap` with `MAP_SHARED | MAP_ANONYMOUS` before the fork.
 
+use crate::environment;
 use crate::errno::{Errno, Result};
 use crate::files;
 use crate::namespace::Namespace;
@@ -47,7 +48,7 @@ impl PosixShm {
     /// Whether programs' POSIX shared memory belongs in the namespace: `USYSV_POSIX_SHM` is 1, or
     /// /dev/shm cannot be used.
     pub fn asked_for() -> bool {
-        sys::env(c"USYSV_POSIX_SHM").is_some_and(|value| value.to_bytes() == b"1")
+        environment::value(c"USYSV_POSIX_SHM").is_some_and(|value| value.to_bytes() == b"1")
             || !sys::usable_directory(b"/dev/shm")
     }
 

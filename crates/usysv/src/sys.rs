@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use crate::endless;
+use crate::environment;
 use crate::errno::{Errno, Result};
 use core::arch::asm;
 use core::ffi::CStr;
@@ -450,19 +451,6 @@ pub(crate) fn symbol(name: &CStr) -> *mut libc::c_void {
     at
 }
 
-/// The environment variable's value, if it is set and not empty.
-pub(crate) fn env(name: &CStr) -> Option<&'static CStr> {
-    // SAFETY: a C string; what it returns lives in the environment, which we read at once, as
-    // every libc function that looks at the environment does.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: getenv returns a C string.
-    let value = unsafe { CStr::from_ptr(value) };
-    (!value.is_empty()).then_some(value)
-}
-
 /// Where the engine's own mappings go, so that none lies where a program has just found room for
 /// one of its own: far below the stack, one after the other. A wish: 0 is anywhere.
 fn own_place(len: usize) -> usize {
@@ -770,7 +758,8 @@ pub(crate) fn spins() -> bool {
     static KNOWN: AtomicU32 = AtomicU32::new(0);
     match KNOWN.load(Relaxed) {
         0 => {
-            let spins = env(c"USYSV_SPIN").is_none_or(|value| value.to_bytes() != b"0");
+            let spins =
+                environment::value(c"USYSV_SPIN").is_none_or(|value| value.to_bytes() != b"0");
             KNOWN.store(if spins { YES } else { NO }, Relaxed);
             spins
         }
