@@ -4,6 +4,7 @@
 //! does for the parent. A child of the libc's own forks (`daemon`, `forkpty`) makes itself known by
 //! a handler of `pthread_atfork`; one of a raw `clone` at its first shared-memory call.
 
+use crate::efault;
 use crate::hooks;
 use crate::next::{self, Next};
 use core::ffi::c_int;
@@ -82,6 +83,30 @@ pub unsafe extern "C" fn madvise(
     length: libc::size_t,
     advice: c_int,
 ) -> c_int {
+    sys::c_result(advise(addr, length, advice)) as c_int
+}
+
+/// `posix_madvise(addr, length, advice)`: the error, if there is one. As in the libc, throwing away is no
+/// advice: POSIX wants the bytes kept.
+///
+/// # Safety
+/// The C contract of `posix_madvise`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_madvise(
+    addr: *mut core::ffi::c_void,
+    length: libc::size_t,
+    advice: c_int,
+) -> c_int {
+    match advice {
+        libc::POSIX_MADV_DONTNEED => 0,
+        _ => -advise(addr, length, advice) as c_int,
+    }
+}
+
+/// `madvise`, and what it does to attachments: 0 or `-errno`.
+fn advise(addr: *mut core::ffi::c_void, length: usize, advice: c_int) -> isize {
+    /// Later accesses fault.
+    const MADV_GUARD_INSTALL: c_int = 102;
     let changing = engine::Flags::advice(advice)
         .and_then(|flags| Some((hooks::changing(addr as usize, length)?, flags)));
     // SAFETY: the program's own arguments.
@@ -92,7 +117,10 @@ pub unsafe extern "C" fn madvise(
     if let (true, Some((changing, flags))) = (taken, changing) {
         changing.flagged(addr as usize, length, flags);
     }
-    sys::c_result(raw) as c_int
+    if advice == MADV_GUARD_INSTALL {
+        efault::forget();
+    }
+    raw
 }
 
 macro_rules! lock_functions {
@@ -120,4 +148,23 @@ macro_rules! lock_functions {
 lock_functions! {
     mlock, libc::SYS_mlock, true;
     munlock, libc::SYS_munlock, false;
+}
+
+/// `mlock2(addr, length, flags)`: see `madvise`.
+///
+/// # Safety
+/// The C contract of `mlock2`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlock2(
+    addr: *const core::ffi::c_void,
+    length: libc::size_t,
+    flags: core::ffi::c_uint,
+) -> c_int {
+    let changing = hooks::changing(addr as usize, length);
+    // SAFETY: the program's own arguments.
+    let raw = unsafe { sys::syscall4(libc::SYS_mlock2, addr as usize, length, flags as usize, 0) };
+    if let (0, Some(changing)) = (raw, changing) {
+        changing.flagged(addr as usize, length, engine::Flags::locked_by(flags));
+    }
+    sys::c_result(raw) as c_int
 }

@@ -89,6 +89,10 @@ check "cancel" env LD_PRELOAD="$lib" "$tmp/cancel"
 build bus
 check "bus" env USYSV_NS="$tmp/bus.ns" LD_PRELOAD="$lib" "$tmp/bus"
 
+build memory
+check "memory, without the library" "$tmp/memory"
+check "memory" env LD_PRELOAD="$lib" "$tmp/memory"
+
 build environment
 check "environment, without the library" "$tmp/environment"
 check "environment" env USYSV_NS="$tmp/environment.ns" LD_PRELOAD="$lib" "$tmp/environment"

@@ -21,6 +21,9 @@ pub struct Flags {
     pub clear: u32,
 }
 
+const LOCKED: u32 = 1 << 9;
+const ON_FAULT: u32 = 1 << 15;
+
 impl Flags {
     /// `mprotect`.
     pub fn protection(prot: i32) -> Flags {
@@ -33,15 +36,25 @@ impl Flags {
 
     /// `mlock`, `munlock`.
     pub fn locked(locked: bool) -> Flags {
-        const LOCKED: u32 = 1 << 9;
         match locked {
             true => Flags {
                 set: LOCKED,
-                clear: 0,
+                clear: ON_FAULT,
             },
             false => Flags {
                 set: 0,
-                clear: LOCKED,
+                clear: LOCKED | ON_FAULT,
+            },
+        }
+    }
+
+    /// `mlock2`.
+    pub fn locked_by(flags: u32) -> Flags {
+        match flags & libc::MLOCK_ONFAULT as u32 {
+            0 => Flags::locked(true),
+            _ => Flags {
+                set: LOCKED | ON_FAULT,
+                clear: 0,
             },
         }
     }
