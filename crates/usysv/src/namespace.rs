@@ -190,8 +190,8 @@ impl Namespace {
             .during("the namespace's path")?;
         if let Some(name) = name {
             let plain = |c: &u8| c.is_ascii_alphanumeric() || b"._-".contains(c);
-            if name.len() > 64 || !name.iter().all(plain) {
-                let what = "a namespace's name has at most 64 letters, digits, '.', '_' and '-'";
+            if name.is_empty() || name.len() > 64 || !name.iter().all(plain) {
+                let what = "a namespace's name has 1 to 64 letters, digits, '.', '_' and '-'";
                 return Err(Fault {
                     what,
                     errno: Errno::EINVAL,

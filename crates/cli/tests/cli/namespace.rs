@@ -193,3 +193,11 @@ fn a_namespace_that_cannot_be_is_explained_in_a_line() {
         );
     }
 }
+
+/// `--ns "$UNSET"` made a namespace whose name ended with the dot before the missing name.
+#[test]
+fn an_empty_name_is_refused() {
+    let ran = finish(&mut usysv(&["--ns", "", "recv", "--key", "1"]));
+    assert_eq!((ran.out.as_str(), ran.status), ("", 1), "{ran:?}");
+    assert!(ran.err.contains("1 to 64 letters"), "{ran:?}");
+}
