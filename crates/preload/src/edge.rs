@@ -29,6 +29,12 @@ pub fn answer<T: From<i8>>(f: impl FnOnce() -> Result<T>) -> T {
     })
 }
 
+/// Runs `f` in a frame of its own, so that other calls need not have room for what it puts on the stack.
+#[inline(never)]
+pub fn apart<T>(f: impl FnOnce() -> T) -> T {
+    f()
+}
+
 /// Writes a structure to the program's buffer.
 pub fn give<T: Copy>(buf: *mut c_void, value: T, ret: c_int) -> Result<c_int> {
     if !writable(buf as usize, size_of::<T>()) {

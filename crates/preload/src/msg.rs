@@ -4,7 +4,7 @@
 //! untouched on success.
 
 use crate::cancel;
-use crate::edge::{answer, give, take};
+use crate::edge::{answer, apart, give, take};
 use crate::efault::{known_readable, known_writable, readable, writable};
 use crate::hooks::engine;
 use core::ffi::{c_int, c_long, c_void};
@@ -102,22 +102,22 @@ unsafe extern "C" fn msgctl(msqid: c_int, cmd: c_int, buf: *mut c_void) -> c_int
             return Err(Errno::EINVAL);
         }
         match cmd {
-            IPC_RMID => engine()?.msg_remove(msqid).map(|()| 0),
+            IPC_RMID => apart(|| engine()?.msg_remove(msqid).map(|()| 0)),
             IPC_SET => {
                 let ds: MsqidDs = take(buf)?;
-                engine()?.msg_set(msqid, &ds).map(|()| 0)
+                apart(|| engine()?.msg_set(msqid, &ds).map(|()| 0))
             }
-            IPC_STAT => give(buf, engine()?.msg_stat(msqid)?, 0),
+            IPC_STAT => give(buf, apart(|| engine()?.msg_stat(msqid))?, 0),
             MSG_STAT | MSG_STAT_ANY => {
-                let (id, ds) = engine()?.msg_stat_index(msqid, cmd == MSG_STAT_ANY)?;
+                let (id, ds) = apart(|| engine()?.msg_stat_index(msqid, cmd == MSG_STAT_ANY))?;
                 give(buf, ds, id)
             }
             IPC_INFO => {
-                let (info, highest): (MsgInfo, i32) = engine()?.msg_limits()?;
+                let (info, highest): (MsgInfo, i32) = apart(|| engine()?.msg_limits())?;
                 give(buf, info, highest)
             }
             MSG_INFO => {
-                let (info, highest) = engine()?.msg_usage()?;
+                let (info, highest) = apart(|| engine()?.msg_usage())?;
                 give(buf, info, highest)
             }
             _ => Err(Errno::EINVAL),

@@ -4,7 +4,7 @@
 //! AArch64 Linux ABIs that is passed like a pointer, and garbage where the caller passed none is
 //! looked at by no command that needs none.
 
-use crate::edge::{answer, give, take};
+use crate::edge::{answer, apart, give, take};
 use crate::efault::{known_readable, readable, writable};
 use crate::hooks::engine;
 use core::ffi::{c_int, c_void};
@@ -137,29 +137,29 @@ unsafe extern "C" fn semctl(semid: c_int, semnum: c_int, cmd: c_int, arg: *mut c
         match cmd {
             IPC_INFO | SEM_INFO => {
                 let (info, highest) = match cmd {
-                    IPC_INFO => engine()?.sem_limits()?,
-                    _ => engine()?.sem_usage()?,
+                    IPC_INFO => apart(|| engine()?.sem_limits())?,
+                    _ => apart(|| engine()?.sem_usage())?,
                 };
                 give(arg, info, highest)
             }
-            IPC_STAT => give(arg, engine()?.sem_stat(semid)?, 0),
+            IPC_STAT => give(arg, apart(|| engine()?.sem_stat(semid))?, 0),
             SEM_STAT | SEM_STAT_ANY => {
-                let (id, ds) = engine()?.sem_stat_index(semid, cmd == SEM_STAT_ANY)?;
+                let (id, ds) = apart(|| engine()?.sem_stat_index(semid, cmd == SEM_STAT_ANY))?;
                 give(arg, ds, id)
             }
             GETVAL => engine()?.sem_get(semid, semnum, SemField::Value),
             GETPID => engine()?.sem_get(semid, semnum, SemField::Pid),
             GETNCNT => engine()?.sem_get(semid, semnum, SemField::Ncnt),
             GETZCNT => engine()?.sem_get(semid, semnum, SemField::Zcnt),
-            GETALL => get_all(semid, arg),
-            SETALL => set_all(semid, arg),
+            GETALL => apart(|| get_all(semid, arg)),
+            SETALL => apart(|| set_all(semid, arg)),
             // The union's `int val` is the lower half.
-            SETVAL => engine()?.sem_put(semid, semnum, arg as c_int).map(|()| 0),
+            SETVAL => apart(|| engine()?.sem_put(semid, semnum, arg as c_int).map(|()| 0)),
             IPC_SET => {
                 let ds: SemidDs = take(arg)?;
-                engine()?.sem_set(semid, &ds).map(|()| 0)
+                apart(|| engine()?.sem_set(semid, &ds).map(|()| 0))
             }
-            IPC_RMID => engine()?.sem_remove(semid).map(|()| 0),
+            IPC_RMID => apart(|| engine()?.sem_remove(semid).map(|()| 0)),
             _ => Err(Errno::EINVAL),
         }
     })

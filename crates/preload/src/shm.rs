@@ -3,7 +3,7 @@
 //! Refuses nothing by itself but bad addresses, in the kernel's order of checks. `errno` is
 //! untouched on success.
 
-use crate::edge::{answer, give, take};
+use crate::edge::{answer, apart, give, take};
 use crate::efault;
 use crate::hooks::engine;
 use core::ffi::{c_int, c_void};
@@ -59,23 +59,25 @@ unsafe extern "C" fn shmctl(shmid: c_int, cmd: c_int, buf: *mut c_void) -> c_int
             return Err(Errno::EINVAL);
         }
         match cmd {
-            IPC_RMID => engine()?.shm_remove(shmid).map(|()| 0),
-            SHM_LOCK | SHM_UNLOCK => engine()?.shm_lock(shmid, cmd == SHM_LOCK).map(|()| 0),
+            IPC_RMID => apart(|| engine()?.shm_remove(shmid).map(|()| 0)),
+            SHM_LOCK | SHM_UNLOCK => {
+                apart(|| engine()?.shm_lock(shmid, cmd == SHM_LOCK).map(|()| 0))
+            }
             IPC_SET => {
                 let ds: ShmidDs = take(buf)?;
-                engine()?.shm_set(shmid, &ds).map(|()| 0)
+                apart(|| engine()?.shm_set(shmid, &ds).map(|()| 0))
             }
-            IPC_STAT => give(buf, engine()?.shm_stat(shmid)?, 0),
+            IPC_STAT => give(buf, apart(|| engine()?.shm_stat(shmid))?, 0),
             SHM_STAT | SHM_STAT_ANY => {
-                let (id, ds) = engine()?.shm_stat_index(shmid, cmd == SHM_STAT_ANY)?;
+                let (id, ds) = apart(|| engine()?.shm_stat_index(shmid, cmd == SHM_STAT_ANY))?;
                 give(buf, ds, id)
             }
             IPC_INFO => {
-                let (info, highest) = engine()?.shm_limits()?;
+                let (info, highest) = apart(|| engine()?.shm_limits())?;
                 give(buf, info, highest)
             }
             SHM_INFO => {
-                let (info, highest) = engine()?.shm_usage()?;
+                let (info, highest) = apart(|| engine()?.shm_usage())?;
                 give(buf, info, highest)
             }
             _ => Err(Errno::EINVAL),
