@@ -25,6 +25,8 @@ test-rust: setup
 test-edge: setup
 	cargo build --package usysv-preload
 	crates/preload/tests/run.sh $(TARGET)/debug/libusysv.so
+	cargo build --release --package usysv-preload
+	crates/preload/tests/run.sh $(TARGET)/release/libusysv.so
 
 test-clients: setup build examples
 	tests/clients/run

@@ -108,6 +108,9 @@ if [ $inside = yes ]; then
     check "sections" env LD_PRELOAD="$lib" "$tmp/sections"
 else
     echo "efault, sections: skipped, they need a debug build of the library"
+    build stacks
+    check "stacks, without the library" env LD_BIND_NOW=1 "$tmp/stacks"
+    check "stacks" env LD_BIND_NOW=1 LD_PRELOAD="$lib" "$tmp/stacks"
 fi
 
 # Real programs print the same with the library as without.

@@ -111,6 +111,7 @@ impl Namespace {
 
     /// What has this index, removed or not. Takes no lock. EINVAL: none; EIO: it passes for what
     /// has another index.
+    #[inline(never)]
     fn look_at_index(&self, kind: Kind, index: u32) -> Result<(Identity, Fd)> {
         match open_object(kind, &self.index_path(kind, index)?) {
             Err(Errno::ENOENT) => Err(Errno::EINVAL),
@@ -330,6 +331,7 @@ impl Names<'_> {
         self.counters.intent.store(what, Release);
     }
 
+    #[inline(never)]
     fn create(&self, plan: &Plan<'_>) -> Result<Created> {
         let places = self.places(plan.kind);
         let in_use = match places.room(plan) {
@@ -502,6 +504,7 @@ impl Names<'_> {
     }
 
     /// Unlinks the names of a removed object, as far as they are still its names.
+    #[inline(never)]
     fn unlink(&self, kind: Kind, object: &Identity, file: Option<[u64; 2]>) -> Result<()> {
         let index = index_of(object.id);
         self.intend(REMOVING, kind, index, object.key);
@@ -553,6 +556,7 @@ impl Names<'_> {
     }
 
     /// Unlinks removed objects whose removers were killed before they did, and counts anew.
+    #[inline(never)]
     fn sweep(&self, kind: Kind) -> Result<()> {
         self.recount(kind)?;
         crashpoint!("names.sweep.counted");
@@ -586,6 +590,7 @@ impl Names<'_> {
     }
 
     /// The last holder was killed.
+    #[inline(never)]
     fn recover(&self) {
         let index = self.counters.intent_index.load(Relaxed);
         let key = self.counters.intent_key.load(Relaxed) as i32;
