@@ -30,14 +30,28 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { libc::abort() }
 }
 
-// libcore is compiled with unwinding and refers to this; with `panic = "abort"` nothing calls it.
+// libcore is compiled with unwinding and refers to this. The libc calls it for a frame of ours when it ends a
+// cancelled thread: there is nothing to be undone (_URC_CONTINUE_UNWIND).
 // In assembly, because a Rust definition would be exported and could capture another Rust
 // library's.
+#[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
     ".pushsection .text.rust_eh_personality,\"ax\",%progbits",
     ".globl rust_eh_personality",
     ".hidden rust_eh_personality",
     "rust_eh_personality:",
+    "mov eax, 8",
+    "ret",
+    ".popsection",
+);
+
+#[cfg(target_arch = "aarch64")]
+core::arch::global_asm!(
+    ".pushsection .text.rust_eh_personality,\"ax\",%progbits",
+    ".globl rust_eh_personality",
+    ".hidden rust_eh_personality",
+    "rust_eh_personality:",
+    "mov w0, 8",
     "ret",
     ".popsection",
 );
