@@ -50,7 +50,7 @@ impl Flags {
 
     /// `mlock2`.
     pub fn locked_by(flags: u32) -> Flags {
-        match flags & libc::MLOCK_ONFAULT as u32 {
+        match flags & libc::MLOCK_ONFAULT {
             0 => Flags::locked(true),
             _ => Flags {
                 set: LOCKED | ON_FAULT,
