@@ -320,6 +320,10 @@ pub mod cancelling {
     pub fn while_known<T>(_word: &AtomicU32, sleep: impl FnOnce() -> T) -> Option<T> {
         Some(sleep())
     }
+
+    pub fn while_noted<T>(_word: &AtomicU32, sleep: impl FnOnce() -> T) -> T {
+        sleep()
+    }
 }
 
 /// `liveness.rs`: whether somebody lives.

@@ -1,8 +1,8 @@
 //! `pthread_cancel`: `msgsnd` and `msgrcv` are cancellation points, as in the libc.
 //!
-//! A thread is cancelled as such a call begins, or in line before a sleep, where it leaves the line first; so one that
-//! sleeps notices by the beat at which it looks around, half a second at most; and who sleeps without a clock is woken. A wait that could be cancelled at any
-//! instruction, `semop`'s too, puts that off until it is over, or to the same places.
+//! A thread is cancelled as such a call begins, or in line before a sleep, where it leaves the line first; those that
+//! sleep are woken to look. A wait that could be cancelled at any instruction, `semop`'s too, puts that off until it is
+//! over, or to the same places.
 //!
 //! A libc that lacks these functions has no cancellation points of ours.
 

@@ -1,16 +1,16 @@
 //! Cancelling a thread that waits (`pthread_cancel`), by the libc.
 //!
 //! It must not happen in the midst of a wait: that would stay in line, and its frame would be asked to
-//! withdraw when it is gone. So it is put off during a wait, and looked for before each sleep. Who sleeps
-//! with a clock is late by its beat. Who sleeps without is woken by the process's first cancellation, after
-//! which its threads have clocks.
+//! withdraw when it is gone. So it is put off during a wait, and looked for before each sleep. A cancellation wakes
+//! those that sleep. One that was just about to is late by its beat; so from a process's first cancellation on its
+//! threads have clocks.
 //!
 //! No lock, and nothing in shared memory.
 #![allow(unsafe_code)]
 
 use crate::process;
 use crate::sys;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
 /// How a thread is cancelled.
 pub struct Cancelling {
@@ -64,15 +64,24 @@ pub(crate) fn point() {
     }
 }
 
-/// Words on which threads of this process sleep without a clock. One that leaves its sleep by `longjmp` stays.
-static WORDS: [AtomicPtr<AtomicU32>; 64] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 64];
+/// Words on which threads of this process sleep, by address; [`ENDLESS`]: without a clock. One that leaves its sleep
+/// by `longjmp` stays.
+static WORDS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+const ENDLESS: usize = 1;
 /// Some thread was cancelled.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
 /// Whether this thread may sleep without a clock.
 pub(crate) fn may_sleep_on() -> bool {
-    let has_place = || WORDS.iter().any(|place| place.load(Relaxed).is_null());
+    let has_place = || WORDS.iter().any(|place| place.load(Relaxed) == 0);
     how().is_none() || !IN_USE.load(Relaxed) && has_place()
+}
+
+/// Notes what this thread is about to sleep on. `None`: there is no place.
+fn note(word: &AtomicU32, how: usize) -> Option<&'static AtomicUsize> {
+    let at = core::ptr::from_ref(word) as usize | how;
+    let takes = |place: &&AtomicUsize| place.compare_exchange(0, at, SeqCst, Relaxed).is_ok();
+    WORDS.iter().find(takes)
 }
 
 /// Calls `sleep`, which sleeps on `word` without a clock, where a cancellation ends it. `None`: not any more.
@@ -80,34 +89,42 @@ pub(crate) fn while_known<T>(word: &AtomicU32, sleep: impl FnOnce() -> T) -> Opt
     if how().is_none() {
         return Some(sleep());
     }
-    let at = core::ptr::from_ref(word).cast_mut();
-    let none = core::ptr::null_mut();
-    let place = WORDS
-        .iter()
-        .find(|place| place.compare_exchange(none, at, SeqCst, Relaxed).is_ok())?;
-    // Pairs with the store in `wake_for_cancelling`: either is seen.
+    let place = note(word, ENDLESS)?;
+    // Pairs with the swap in `wake_for_cancelling`: either is seen.
     let slept = (!IN_USE.load(SeqCst)).then(sleep);
-    place.store(none, Relaxed);
+    place.store(0, Relaxed);
     slept
 }
 
-/// A thread was cancelled.
+/// Calls `sleep`, which sleeps on `word` with a clock, and is woken before its time if it can be.
+pub(crate) fn while_noted<T>(word: &AtomicU32, sleep: impl FnOnce() -> T) -> T {
+    let place = how().and_then(|_| note(word, 0));
+    let slept = sleep();
+    if let Some(place) = place {
+        place.store(0, Relaxed);
+    }
+    slept
+}
+
+/// A thread was cancelled: those that sleep look whether it was them.
 pub fn wake_for_cancelling() {
     /// Of a millisecond: as long as it may take a thread from its last look to its sleep.
     const ROUNDS: u32 = 100;
-    if IN_USE.swap(true, SeqCst) {
-        return;
-    }
-    for _ in 0..ROUNDS {
-        let mut known = false;
+    let rounds = match IN_USE.swap(true, SeqCst) {
+        true => 1,
+        false => ROUNDS,
+    };
+    for round in 1..=rounds {
+        let mut endless = false;
         for place in &WORDS {
+            let at = place.load(SeqCst);
+            endless |= at & ENDLESS != 0;
             // SAFETY: only its address is used, by the kernel, which looks whether it is one.
-            if let Some(word) = unsafe { place.load(SeqCst).as_ref() } {
-                known = true;
+            if let Some(word) = unsafe { ((at & !ENDLESS) as *const AtomicU32).as_ref() } {
                 sys::futex_wake(word, sys::ALL);
             }
         }
-        if !known {
+        if !endless || round == rounds {
             return;
         }
         let nobody = AtomicU32::new(0);

@@ -230,7 +230,10 @@ impl<'a> Waiting<'a> {
         let slept = match self.seat.sleep(undisturbed) {
             Some(slept) => slept,
             None if !undisturbed() => Err(Errno::EINTR),
-            None => sys::futex_wait(&self.waiter.news, 0, BEAT_NS),
+            None => {
+                let news = &self.waiter.news;
+                cancelling::while_noted(news, || sys::futex_wait(news, 0, BEAT_NS))
+            }
         };
         if slept == Err(Errno::EINTR) || !undisturbed() {
             return Woken::Signal;
