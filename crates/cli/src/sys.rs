@@ -76,6 +76,12 @@ pub fn open_kernel_file(path: &str, flags: i32) -> std::io::Result<std::fs::File
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd as i32) })
 }
 
+/// `signal(SIGPIPE, SIG_IGN)`: who writes to nobody is told so, and goes on.
+pub fn ignore_broken_pipes() {
+    // SAFETY: no handler of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// `getpagesize()`.
 pub fn page_size() -> u64 {
     // SAFETY: no pointers; the page size is always known.

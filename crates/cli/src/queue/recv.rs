@@ -4,12 +4,15 @@ use super::{stdout_failure, target, text};
 use crate::args::{self, Format};
 use crate::failure::{Failure, WOULD_WAIT};
 use crate::key::Target;
+use crate::sys;
 use crate::world::World;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use usysv::Errno;
 use usysv::abi::{IPC_NOWAIT, MSG_COPY, MSG_EXCEPT, MSG_NOERROR};
 
-/// Takes messages and prints each as it comes.
+/// Takes messages and prints each as it comes. One that cannot be printed goes back.
 pub fn recv(world: &World, args: &args::Recv) -> Result<(), Failure> {
     let target = target(args.queue);
     let mut reader = Reader::new(world, target)?;
@@ -24,7 +27,10 @@ pub fn recv(world: &World, args: &args::Recv) -> Result<(), Failure> {
     ] {
         flags |= if on { flag } else { 0 };
     }
-    let mut out = std::io::stdout().lock();
+    // std would take a closed standard output for one that swallows all.
+    let out = io::stdout().as_fd().try_clone_to_owned();
+    let mut out = File::from(out.map_err(stdout_failure)?);
+    sys::ignore_broken_pipes();
     let mut left = if args.follow { u64::MAX } else { args.count };
     while left > 0 {
         let (mtype, text) = match reader.receive(args.r#type, flags) {
@@ -47,9 +53,10 @@ pub fn recv(world: &World, args: &args::Recv) -> Result<(), Failure> {
             Format::Json => format!("{}\n", text::json(&format!("\"type\":{mtype}"), text)).into(),
             Format::Text => as_line(text),
         };
-        out.write_all(&shown)
-            .and_then(|()| out.flush())
-            .map_err(stdout_failure)?;
+        if let Err(error) = out.write_all(&shown) {
+            let text = text.to_vec();
+            return Err(reader.give_back(mtype, &text, error));
+        }
         left -= 1;
     }
     Ok(())
@@ -101,6 +108,19 @@ impl<'a> Reader<'a> {
     /// The queue's id.
     pub fn id(&self) -> i32 {
         self.id
+    }
+
+    /// What to say of a message that was taken and could not be printed.
+    fn give_back(&self, mtype: i64, text: &[u8], error: io::Error) -> Failure {
+        let sent = self
+            .world
+            .backend()
+            .msgsnd(self.id, mtype, text, IPC_NOWAIT);
+        let what = match sent {
+            Ok(()) => "the message is back in the queue, now as its last".to_owned(),
+            Err(errno) => format!("the message is lost, as it cannot go back: {errno}"),
+        };
+        Failure::new(format!("{}; {what}", stdout_failure(error)))
     }
 
     fn receive(&mut self, msgtyp: i64, flags: i32) -> usysv::Result<(i64, &[u8])> {

@@ -29,6 +29,22 @@ fn lines_become_messages() {
 }
 
 #[test]
+fn what_cannot_be_printed_goes_back() {
+    prints(
+        "k send --key 1 --create --type 3 a; k recv --key 1 >/dev/full; echo $?; k recv --key 1 >&-; echo $?\n\
+         k recv --key 1 --type 3",
+        "usysv: recv: standard output: No space left on device; the message is back in the queue, \
+         now as its last\n1\nusysv: recv: standard output: Bad file descriptor\n1\na\n",
+    );
+    prints(
+        "d=$(mktemp -d); mkfifo $d/pipe; (exec 3<$d/pipe) & exec 3>$d/pipe; wait; rm -r $d\n\
+         k send --key 1 --create a; k recv --key 1 >&3; echo $?; k recv --key 1",
+        "usysv: recv: standard output: Broken pipe; the message is back in the queue, now as its \
+         last\n1\na\n",
+    );
+}
+
+#[test]
 fn types_choose() {
     prints(
         "for t in 5 3 9 3; do k send --key 1 --create --type $t type$t; done\n\
