@@ -105,6 +105,8 @@ impl Namespace {
                 }
                 Err(Errno::EINVAL)
             }
+            // Closed to the caller, and a removed object's.
+            Err(Errno::EACCES) if self.is_left(kind, index) => Err(Errno::EINVAL),
             other => other,
         }
     }

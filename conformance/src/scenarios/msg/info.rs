@@ -162,6 +162,8 @@ fn info_forgets_a_queue_that_an_owner_by_ipc_set_removed(t: &Stage) {
     let queue = owned(t, ANN, ANN, 0o600);
     process::become_user(ANN, ANN, &[]);
     t.remove(queue).must();
+    t.stat(queue).fails(EINVAL);
+    t.remove(queue).fails(EINVAL);
     assert_eq!(t.info().must().0, 0);
     let (highest, usage) = t.usage().must();
     assert_eq!((highest, usage.msgpool, usage.msgmap), (0, 1, 0));

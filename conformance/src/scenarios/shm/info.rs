@@ -23,6 +23,7 @@ pub(super) const ALL: &[Scenario] = table![
     usage_of_removed_segments_ends_with_the_last_detach,
     usage_of_bytes_survives_their_attachers,
     info_forgets_a_segment_whose_last_attacher_is_another_user needs_root,
+    segments_that_ended_with_another_user_are_gone needs_root,
     segments_that_ended_with_another_user_leave_their_room needs_root,
     segments_that_ended_with_another_user_are_in_nobodys_way needs_root,
 ];
@@ -171,6 +172,20 @@ fn info_forgets_a_segment_whose_last_attacher_is_another_user(t: &Stage) {
     assert_eq!(t.segment(PAGE).index(), 4);
     let (highest, usage) = t.shm_usage(0).must();
     assert_eq!((highest, usage.used_ids, usage.shm_tot), (4, 2, 2));
+}
+
+/// Their files lie there still, and are closed to this user.
+fn segments_that_ended_with_another_user_are_gone(t: &Stage) {
+    let segment = t.shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0o600).must();
+    let at = t.shmat(segment, ANYWHERE, 0).must();
+    t.shm_remove(segment).must();
+    become_user(1000, 1000, &[]);
+    t.detach(at);
+    t.shm_lock(segment).fails(EINVAL);
+    t.shm_stat(segment).fails(EINVAL);
+    t.shm_stat_at(segment.index()).fails(EINVAL);
+    t.shmat(segment, ANYWHERE, 0).fails(EINVAL);
+    t.shm_remove(segment).fails(EINVAL);
 }
 
 fn segments_that_ended_with_another_user_leave_their_room(t: &Stage) {
