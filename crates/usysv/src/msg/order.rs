@@ -271,10 +271,11 @@ impl<'a> Held<'a> {
     /// Moves the types to the buckets of the last extent. Without memory, the chains get longer.
     fn more_buckets(&self) -> Result<()> {
         let level = self.h.extents.load(Relaxed) as usize;
-        let count = layout::capacity((level - 1).min(layout::MAX_EXTENTS - 1));
+        let last = level.checked_sub(1).ok_or(Errno::EIO)?;
+        let count = layout::capacity(last.min(layout::MAX_EXTENTS - 1));
         if self.h.bucket_level.load(Relaxed) as usize == level
             || self
-                .back_words(level - 1, Area::Buckets, count as usize)
+                .back_words(last, Area::Buckets, count as usize)
                 .is_err()
         {
             return Ok(());

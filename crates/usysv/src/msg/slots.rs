@@ -308,7 +308,7 @@ impl<'a> Locked<'a> {
             self.grow()?;
         }
         let (k, place) = layout::locate(index);
-        let in_extent = layout::capacity(k) as usize - index as usize;
+        let in_extent = layout::capacity(k).checked_sub(index).ok_or(Errno::EIO)? as usize;
         let step = (index as usize * size / 2)
             .clamp(PAGE, STEP)
             .next_multiple_of(PAGE);

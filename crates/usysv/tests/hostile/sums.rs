@@ -15,6 +15,7 @@ use usysv::{Engine, Messages, Semaphores};
 
 /// Where a queue's file has these.
 const EXTENTS: u64 = 336;
+const BLOCKS: u64 = 344;
 const QNUM: u64 = 256;
 const CBYTES: u64 = 264;
 const HANDED: u64 = 288;
@@ -179,6 +180,24 @@ fn a_queues_extents_do_not_overflow() {
             let _ = engine.msgsnd(msqid, 1, &[7; 5000], IPC_NOWAIT);
         });
         word(&world, "msg/0", EXTENTS, 1);
+        word(&world, "msg/0", LOCK, 1 << 30);
+        survivor(&what, || use_queue(engine, msqid));
+    }
+}
+
+/// What broke: of blocks that somebody counted while a message took some, none was in the last extent.
+#[test]
+fn a_queues_blocks_do_not_overflow() {
+    for blocks in [512, 1 << 18, 1 << 27, 1 << 31, u32::MAX] {
+        let world = World::new();
+        let engine = &world.0;
+        let msqid = queue(engine);
+        let what = format!("{blocks} blocks");
+        survivor(&what, || {
+            scribble(&world, "msg/0", "msg.block.", &[(BLOCKS, blocks)]);
+            let _ = engine.msgsnd(msqid, 1, &[7; 5000], IPC_NOWAIT);
+            let _ = engine.msgsnd(msqid, 1, &[7; 5000], IPC_NOWAIT);
+        });
         word(&world, "msg/0", LOCK, 1 << 30);
         survivor(&what, || use_queue(engine, msqid));
     }
