@@ -1,10 +1,12 @@
 //! Senders that wait for room: who wakes when, and what passes by.
 
+use super::permissions::owned;
 use crate::memory::Area;
 use crate::msg::Queue;
-use crate::scenarios::{Scenario, table};
+use crate::process::become_user;
+use crate::scenarios::{ANN, BOB, Scenario, table};
 use crate::stage::Stage;
-use libc::{EAGAIN, EIDRM, IPC_NOWAIT};
+use libc::{EACCES, EAGAIN, EIDRM, IPC_NOWAIT};
 
 pub(super) const ALL: &[Scenario] = table![
     sender_waits_for_room,
@@ -19,6 +21,7 @@ pub(super) const ALL: &[Scenario] = table![
     sender_of_an_empty_message_waits_for_a_place,
     raising_qbytes_wakes_senders,
     raising_qbytes_too_little_leaves_them_asleep,
+    sender_that_is_shut_out_sleeps_until_there_is_room needs_root,
     removal_wakes_all_senders_with_eidrm,
     killed_sender_sends_nothing,
     killed_sender_leaves_its_place_to_others,
@@ -201,6 +204,22 @@ fn raising_qbytes_too_little_leaves_them_asleep(t: &Stage) {
     t.wait_blocked(&child);
     t.change(queue, |stat| stat.qbytes = 100).must();
     t.join(child);
+}
+
+/// IPC_SET wakes senders whose messages fit, and no others: so it is not told yet.
+fn sender_that_is_shut_out_sleeps_until_there_is_room(t: &Stage) {
+    let queue = owned(t, ANN, ANN, 0o600);
+    t.change(queue, |stat| stat.qbytes = stat.cbytes).must();
+    let child = t.spawn("sender", |t| {
+        become_user(ANN, ANN, &[]);
+        t.send(queue, 1, "next", 0).fails(EACCES);
+    });
+    t.wait_blocked(&child);
+    t.change(queue, |stat| stat.uid = BOB).must();
+    t.wait_blocked(&child);
+    assert_eq!(t.take(queue, 0), "there");
+    t.join(child);
+    assert_eq!(texts(t, queue).len(), 4);
 }
 
 fn removal_wakes_all_senders_with_eidrm(t: &Stage) {
