@@ -59,14 +59,14 @@ impl Side {
     }
 
     /// Whether nobody can tell that a player's process was stopped. usysv keeps a sleeper's place in
-    /// line; Linux gives it the last one, after it has looked at the message again, or ends a `semop`.
+    /// line; Linux gives it the last one, after it has looked at the message again, or ends a `semop`; and
+    /// has a sender begin its call anew, which fails if an IPC_SET has shut it out.
     pub fn may_pause(&self, player: usize) -> bool {
         let members = self.process(player).into_iter();
         let mut members = members.filter_map(|slot| self.members[slot].as_ref());
         members.all(|member| match member.busy {
             Some(Call::Msg(msg::Call::Receive { queue, .. })) => self.sleepers(false, queue) == 1,
-            Some(Call::Msg(msg::Call::Send { .. })) => !self.limited,
-            Some(call) => !matches!(call, Call::Sem(_)),
+            Some(call) => !matches!(call, Call::Sem(_) | Call::Msg(msg::Call::Send { .. })),
             None => true,
         })
     }
