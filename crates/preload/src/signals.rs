@@ -305,9 +305,7 @@ unsafe fn decide_inside(
     handler: usize,
 ) -> usize {
     if sig == SETXID {
-        let handled = tls.handled.load(Ordering::Relaxed);
-        tls.handled
-            .store(handled.wrapping_add(1), Ordering::Relaxed);
+        note(tls);
         return handler;
     }
     // SAFETY: `decide` passes the kernel's frame. The kernel's mask is the first eight bytes of
@@ -355,11 +353,16 @@ unsafe fn end_call(context: *mut ucontext_t) {
     }
 }
 
-/// A handler of the program begins.
-fn count(tls: &Block) {
+/// A handler runs: the call that it is in the midst of sees that, before it sleeps.
+fn note(tls: &Block) {
     let handled = tls.handled.load(Ordering::Relaxed);
     tls.handled
         .store(handled.wrapping_add(1), Ordering::Relaxed);
+}
+
+/// A handler of the program begins: a wait that it interrupts is over.
+fn count(tls: &Block) {
+    note(tls);
     if tls.waiting.load(Ordering::Relaxed) != 0 {
         engine::interrupted();
     }

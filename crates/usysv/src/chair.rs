@@ -145,9 +145,7 @@ impl Chairs {
             sleeps.then(|| chair.claim(lock))
         })
     }
-}
 
-impl Chairs {
     /// A wake reached nobody: who was to be woken may sleep here, where somebody scribbled over the chair.
     #[cold]
     pub fn rouse(&self) {
