@@ -16,6 +16,7 @@ pub(super) const ALL: &[Scenario] = table![
     mixed_array_counts_as_what_it_waits_for,
     later_ops_of_a_blocked_array_do_not_count,
     count_moves_back_when_the_value_falls_again,
+    who_waits_for_zero_judges_nobody_anew,
     counts_fall_when_sleepers_time_out,
     counts_of_many_mixed_sleepers,
     pid_is_nobodys_before_the_first_op,
@@ -107,6 +108,23 @@ fn count_moves_back_when_the_value_falls_again(t: &Stage) {
     t.semop(set, &[op(0, -1)]).must();
     // What it waits for is looked at again whenever the set has changed.
     t.awaited(set, 0, 1, 0);
+    t.awaited(set, 1, 0, 0);
+    t.kill(child);
+}
+
+fn who_waits_for_zero_judges_nobody_anew(t: &Stage) {
+    let set = t.set_of(&[1, 1, 0]);
+    let child = sleeper(t, "sleeper", set, &[zero(0), zero(1)]);
+    t.awaited(set, 0, 0, 1);
+    t.semop(set, &[op(0, -1)]).must();
+    t.awaited(set, 1, 0, 1);
+    t.semop(set, &[op(0, 1)]).must();
+    // Nothing is zero that was changed, and then nothing was changed.
+    t.awaited(set, 1, 0, 1);
+    t.semop(set, &[zero(2)]).must();
+    t.awaited(set, 1, 0, 1);
+    t.semop(set, &[zero(2), op(1, 1)]).must();
+    t.awaited(set, 0, 0, 1);
     t.awaited(set, 1, 0, 0);
     t.kill(child);
 }

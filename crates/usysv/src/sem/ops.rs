@@ -167,7 +167,9 @@ impl Locked<'_> {
         }
         if let Outcome::Goes(entries) = outcome {
             self.perform(entries, row, NIL, self.pid())?;
-            if self.h.waiting.load(Relaxed) != 0 {
+            // Who changes nothing lets nobody on, and what holds up the others is not looked at again.
+            let alters = ops.iter().any(|op| op.sem_op != 0);
+            if alters && self.h.waiting.load(Relaxed) != 0 {
                 self.settle(Some(Ops::Given(ops)))?;
             }
         }
