@@ -23,7 +23,7 @@ pub(super) const MAX_EXTENTS: usize = 18;
 /// Buckets of the type index in the header.
 pub(super) const TYPE_BUCKETS: usize = 64;
 /// Lines of receivers waiting for one type, by hash, and the line of all others.
-pub(super) const LINES: usize = 129;
+pub(super) const LINES: usize = 257;
 pub(super) const OTHERS: usize = LINES - 1;
 
 // States of a slot.

@@ -53,7 +53,7 @@ pub(crate) unsafe fn send(
     if held.settle(left, id)
         && Creds::current().may_use(&held.h.object, 0o222)
         && held.fits(source.len as u64)
-        && held.h.receivers.load(Relaxed) == 0
+        && (held.h.receivers.load(Relaxed) == 0 || held.is_unwanted(source.mtype))
         // SAFETY: the caller's promise.
         && unsafe { held.send_now(&source) }.is_ok()
     {

@@ -21,7 +21,7 @@
 //! A waker that is killed between unlocking and waking leaves a sleeper with news. Who sleeps alone is woken
 //! by that death (`chair`); the others look for themselves twice a second.
 
-use super::Locked;
+use super::{Held, Locked};
 use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
@@ -255,6 +255,60 @@ impl<'a> Waiting<'a> {
     }
 }
 
+impl Held<'_> {
+    /// Whether no receiver in line takes this type, whatever the length.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn is_unwanted(&self, mtype: i64) -> bool {
+        self.receiver_for(mtype, 0) == Ok(None)
+    }
+
+    /// The first waiter in line that takes a message of this type, and this long.
+    pub(super) fn receiver_for(&self, mtype: i64, len: usize) -> Result<Option<u32>> {
+        let own = Selector {
+            mode: Mode::Exactly,
+            mtype,
+        }
+        .line();
+        let a = self.first_taking(own, mtype, len)?;
+        let b = self.first_taking(OTHERS, mtype, len)?;
+        Ok(match (a, b) {
+            (Some(a), Some(b)) => {
+                let first = self.slot(a)?.seq.load(Relaxed) < self.slot(b)?.seq.load(Relaxed);
+                Some(if first { a } else { b })
+            }
+            (a, b) => a.or(b),
+        })
+    }
+
+    fn first_taking(&self, line: usize, mtype: i64, len: usize) -> Result<Option<u32>> {
+        let mut at = self.h.lines[line][0].load(Relaxed);
+        for _ in 0..=self.h.receivers.load(Relaxed).min(self.slots) {
+            if at == NIL {
+                return Ok(None);
+            }
+            let slot = self.slot(at)?;
+            // In a line of their own stand only those who take one type.
+            let takes = match line {
+                OTHERS => self.wants(at)?.takes(mtype),
+                _ => slot.mtype.load(Relaxed) as i64 == mtype,
+            };
+            if takes && len <= slot.len.load(Relaxed) as usize {
+                return Ok(Some(at));
+            }
+            at = slot.next.load(Relaxed);
+        }
+        Err(Errno::EIO)
+    }
+
+    /// What the receiver in a slot waits for.
+    fn wants(&self, index: u32) -> Result<Selector> {
+        let mode = self.waiter(index)?.mode.load(Relaxed);
+        let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
+        Ok(Selector::from_words(mode, mtype))
+    }
+}
+
 impl<'a> Locked<'a> {
     /// Registers this thread as a waiter, in its line's end.
     fn enlist(&mut self, state: u32, len: u32, want: &Selector) -> Result<Ticket> {
@@ -406,46 +460,6 @@ impl<'a> Locked<'a> {
         crashpoint!("msg.tell.told");
         self.wake_later(index);
         Ok(())
-    }
-
-    /// The first waiter in line that takes a message of this type, and this long.
-    pub(super) fn receiver_for(&self, mtype: i64, len: usize) -> Result<Option<u32>> {
-        let own = Selector {
-            mode: Mode::Exactly,
-            mtype,
-        }
-        .line();
-        let a = self.first_taking(own, mtype, len)?;
-        let b = self.first_taking(OTHERS, mtype, len)?;
-        Ok(match (a, b) {
-            (Some(a), Some(b)) => {
-                let first = self.slot(a)?.seq.load(Relaxed) < self.slot(b)?.seq.load(Relaxed);
-                Some(if first { a } else { b })
-            }
-            (a, b) => a.or(b),
-        })
-    }
-
-    fn first_taking(&self, line: usize, mtype: i64, len: usize) -> Result<Option<u32>> {
-        let mut at = self.h.lines[line][0].load(Relaxed);
-        for _ in 0..=self.h.receivers.load(Relaxed).min(self.slots) {
-            if at == NIL {
-                return Ok(None);
-            }
-            let slot = self.slot(at)?;
-            if self.wants(at)?.takes(mtype) && len <= slot.len.load(Relaxed) as usize {
-                return Ok(Some(at));
-            }
-            at = slot.next.load(Relaxed);
-        }
-        Err(Errno::EIO)
-    }
-
-    /// What the receiver in a slot waits for.
-    fn wants(&self, index: u32) -> Result<Selector> {
-        let mode = self.waiter(index)?.mode.load(Relaxed);
-        let mtype = self.slot(index)?.mtype.load(Relaxed) as i64;
-        Ok(Selector::from_words(mode, mtype))
     }
 
     /// Tells those in line before the number `before` who take this type that the message was too
