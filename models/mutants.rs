@@ -166,13 +166,25 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "not known to sleep yet",
         file: "msg/wait.rs",
-        place: "loop {\n            [drop(q);]",
+        place: "[drop(q);]\n            cancelling::point();",
         wrong: "let known = tls::block().waiting.swap(0, Relaxed); drop(q); tls::block().waiting.store(known, Relaxed);",
+    },
+    Mutant {
+        name: "sleeps after its wait",
+        file: "msg/wait.rs",
+        place: "[self.waiter(index)?.news.store(AGAIN, Relaxed);]\n        let waiters",
+        wrong: "",
     },
     Mutant {
         name: "back for nobody",
         file: "msg/wait.rs",
         place: "self.put_back(message)?;\n            [self.serve_receivers()?;]",
+        wrong: "",
+    },
+    Mutant {
+        name: "each looks for himself",
+        file: "msg/wait.rs",
+        place: "[q.with_repair(|q| q.wake_forgotten())?;]",
         wrong: "",
     },
     Mutant {

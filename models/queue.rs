@@ -344,10 +344,8 @@ fn only_sleeper(removes: bool, preemptions: usize, fine: bool) -> (usize, usize)
 
 /// A receiver is interrupted at some step; what it was handed goes to the next in line, at once.
 /// Who receives sends one for the other.
-/// (It sleeps until its own beat if the handler runs between its last look and the system call.)
 fn receiver_is_interrupted(preemptions: usize) -> (usize, usize) {
     at_each_step(Event::Signal, false, preemptions, |w, fate| {
-        w.patience_ns.set(BEAT_NS);
         let q = Queue::new(w, 10);
         let first = q.clone();
         w.spawn(Some(fate), move || match first.receive(0) {
@@ -355,10 +353,8 @@ fn receiver_is_interrupted(preemptions: usize) -> (usize, usize) {
             Ok(_) => first.send(2, 0).expect("a queue"),
         });
         let second = q.clone();
-        let begin = w.now_ns.get();
         w.spawn(None, move || {
             second.receive(0).expect("a message");
-            assert_eq!(world().now_ns.get(), begin, "woken late");
             second.send(2, 0).expect("a queue");
         });
         let sends = q.clone();
@@ -426,11 +422,34 @@ fn waker_leaves(preemptions: usize) -> (usize, usize) {
     })
 }
 
+/// Two receivers wait, and a sender dies at some step: by the next beat of either its message is received.
+fn one_of_two_is_forgotten(preemptions: usize) -> (usize, usize) {
+    at_each_step(Event::Death, false, preemptions, |w, fate| {
+        w.patience_ns.set(BEAT_NS + 1);
+        let q = Queue::new(w, 10);
+        for _ in 0..2 {
+            let gets = q.clone();
+            w.spawn(None, move || gets.receive(0).expect("a message"));
+        }
+        let dies = q.clone();
+        let victim = w.spawn(Some(fate), move || dies.send(1, 0));
+        w.wait_for(victim);
+        w.sleep(BEAT_NS + 1);
+        let victim = w.thread(victim);
+        let commits = ["msg.send.after_commit", "msg.hand.after_commit"];
+        let sent = !victim.died() || commits.iter().any(|point| victim.passed(point));
+        let received = q.got.borrow().len();
+        assert_eq!(received, usize::from(sent), "forgotten");
+        (received..2).for_each(|_| q.send(2, 0).expect("a queue"));
+        w.join();
+    })
+}
+
 /// The only receiver is interrupted, another comes, and a message: it wakes who is in line now.
 fn interrupted_and_another(preemptions: usize) -> usize {
     explore(preemptions, |w| {
-        // It sleeps until its own beat if the handler runs between its last look and the system call.
-        w.patience_ns.set(BEAT_NS + 1);
+        // As long as it takes until the first sleeps.
+        w.patience_ns.set(1);
         let q = Queue::new(w, 10);
         let first = q.clone();
         let interrupted = w.spawn(None, move || match first.receive(0) {
@@ -451,7 +470,6 @@ fn interrupted_and_another(preemptions: usize) -> usize {
 /// A signal from outside, and a message: one of them ends the wait, and the message is not lost.
 fn a_signal_and_a_message(preemptions: usize) -> usize {
     explore(preemptions, |w| {
-        w.patience_ns.set(BEAT_NS);
         let q = Queue::new(w, 10);
         let gets = q.clone();
         let number = w.spawn(None, move || match gets.receive(0) {
@@ -509,6 +527,8 @@ fn somebody_dies() {
     println!("only_sleeper between any two stores: {executions} executions, {steps} steps");
     let (executions, steps) = only_sleeper(true, 1, false);
     println!("only_sleeper of a queue that is removed: {executions} executions, {steps} steps");
+    let (executions, steps) = one_of_two_is_forgotten(1);
+    println!("one_of_two_is_forgotten: {executions} executions, {steps} steps");
     let (executions, steps) = next_repairs(2);
     println!("next_repairs: {executions} executions, {steps} steps");
 }
@@ -548,9 +568,12 @@ fn mistakes_in_sleeping_are_found() {
     finds("room for nobody", "lost wake", full);
     finds("the removal tells nobody", "lost wake", || removed(1));
     // What the engine did: it woke one that slept on after its wait had ended.
-    finds("wakes one of two", "woken late", interrupted);
+    finds("wakes one of two", "lost wake", interrupted);
     finds("a handler keeps the message", "lost wake", interrupted);
-    finds("back for nobody", "woken late", interrupted);
+    finds("back for nobody", "lost wake", interrupted);
+    finds("sleeps after its wait", "lost wake", || {
+        interrupted_and_another(2);
+    });
     finds("a handler before the wake", "lost wake", || {
         with_clocks(|| waker_leaves(1))
     });
@@ -569,6 +592,9 @@ fn mistakes_about_the_dead_are_found() {
     finds("owes before it can be found", "lost wake", alone);
     finds("pays before it can be found", "lost wake", alone);
     finds("forgives what is due", "lost wake", alone);
+    finds("each looks for himself", "forgotten", || {
+        one_of_two_is_forgotten(1);
+    });
     finds("the dead keep their message", "lost or doubled", receiver);
     finds("a receive is not redone", "received twice", receiver);
     finds("a send is not redone", "lost, doubled", sender);
