@@ -316,7 +316,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pins what is gone",
         file: "handle.rs",
-        place: "if [place.load(SeqCst) == at] &&",
+        place: "let is_right = [place.load(SeqCst) == at] &&",
         wrong: "true",
     },
     Mutant {
@@ -334,7 +334,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the last pin leaves it",
         file: "handle.rs",
-        place: "[self.table.reclaim(self.handle);]",
+        place: "[self.reclaim(handle);]",
         wrong: "",
     },
     Mutant {

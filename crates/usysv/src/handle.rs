@@ -11,6 +11,7 @@
 //! the generation of its parent in it, and takes it over: each change is a single store.
 #![allow(unsafe_code)]
 
+use crate::abi::IPCMNI;
 use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::map::Map;
@@ -21,8 +22,6 @@ use core::sync::atomic::{
     AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*, fence,
 };
 
-const CHUNKS: usize = 128;
-const CHUNK: usize = 256;
 /// Mappings of one object, each at least twice as large as the one before.
 const MAPS: usize = 20;
 /// Handles made at a time.
@@ -33,9 +32,11 @@ pub(crate) struct Handle {
     id: AtomicI32,
     pins: AtomicU32,
     retired: AtomicU32,
-    /// How many of `maps` are there; the last is the largest.
+    /// How many of `maps` are there; each is larger than the one before.
     count: AtomicU32,
-    maps: [(AtomicPtr<u8>, AtomicUsize, AtomicU32); MAPS],
+    maps: [Kept; MAPS],
+    /// The last of them.
+    newest: AtomicPtr<Kept>,
     /// Whatever the object's mechanism wants to find again quickly.
     hint: AtomicU32,
     /// What the object's mechanism saw first of something that never changes; 0: nothing yet.
@@ -47,12 +48,17 @@ pub(crate) struct Handle {
     free: AtomicPtr<Handle>,
 }
 
-struct Chunk([AtomicPtr<Handle>; CHUNK]);
+/// The parts of a mapping.
+type Kept = (AtomicPtr<u8>, AtomicUsize, AtomicU32);
+
+/// A handle for each index, or null.
+type Places = [AtomicPtr<Handle>; IPCMNI as usize];
 
 /// The table of one engine.
 pub(crate) struct Table {
     lock: AtomicU64,
-    chunks: [AtomicPtr<Chunk>; CHUNKS],
+    /// Null before the first handle; then private memory, of which only pages in use are there.
+    places: AtomicPtr<Places>,
     free: AtomicPtr<Handle>,
 }
 
@@ -66,16 +72,16 @@ impl Table {
     pub const fn new() -> Table {
         Table {
             lock: AtomicU64::new(0),
-            chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
+            places: AtomicPtr::new(core::ptr::null_mut()),
             free: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
 
+    #[inline]
     fn place(&self, index: u32) -> Option<&AtomicPtr<Handle>> {
-        let chunk = self.chunks.get(index as usize / CHUNK)?.load(Acquire);
-        // SAFETY: a chunk is published once, zeroed, and never unmapped.
-        let chunk = unsafe { chunk.as_ref() }?;
-        chunk.0.get(index as usize % CHUNK)
+        // SAFETY: published once, zeroed, and never unmapped.
+        let places = unsafe { self.places.load(Acquire).as_ref() }?;
+        places.get(index as usize)
     }
 
     /// The handle of this id, pinned, if it is mapped here.
@@ -87,14 +93,12 @@ impl Table {
         // checked after the pin.
         let handle = unsafe { at.as_ref() }?;
         handle.add_pin();
+        let is_right = place.load(SeqCst) == at && handle.id.load(Relaxed) == id;
         let pin = Pin {
             table: self,
             handle,
         };
-        if place.load(SeqCst) == at && handle.id.load(Relaxed) == id {
-            return Some(pin);
-        }
-        None
+        is_right.then_some(pin)
     }
 
     /// A pin on whatever is mapped at this index.
@@ -137,13 +141,11 @@ impl Table {
         })
     }
 
+    /// Under the lock.
     fn place_for(&self, index: u32) -> Result<&AtomicPtr<Handle>> {
-        let chunk = self
-            .chunks
-            .get(index as usize / CHUNK)
-            .ok_or(Errno::EINVAL)?;
-        if chunk.load(Acquire).is_null() {
-            chunk.store(sys::private_memory(size_of::<Chunk>())?.cast(), Release);
+        if self.places.load(Relaxed).is_null() {
+            let places = sys::private_memory(size_of::<Places>())?;
+            self.places.store(places.cast(), Release);
         }
         self.place(index).ok_or(Errno::EINVAL)
     }
@@ -184,6 +186,14 @@ impl Table {
         handle.free.store(self.free.load(Relaxed), Relaxed);
         self.free
             .store(core::ptr::from_ref(handle).cast_mut(), Relaxed);
+    }
+
+    /// The last pin of a retired handle is gone.
+    #[cold]
+    fn reclaim_last(&self, handle: &Handle) {
+        if let Ok(_guard) = self.lock() {
+            self.reclaim(handle);
+        }
     }
 
     fn lock(&self) -> Result<Guard<'_>> {
@@ -242,14 +252,16 @@ impl Handle {
     /// Keeps a mapping, larger than those before. Under the table's lock, or unpublished.
     fn push(&self, map: Map) -> bool {
         let count = self.count.load(Relaxed);
-        let Some((base, len, place)) = self.maps.get(count as usize) else {
+        let Some(kept) = self.maps.get(count as usize) else {
             return false;
         };
-        let parts = map.parts();
+        let ((base, len, place), parts) = (kept, map.parts());
         base.store(parts.0, Relaxed);
         len.store(parts.1, Relaxed);
         place.store(parts.2, Relaxed);
-        self.count.store(count + 1, Release);
+        self.count.store(count + 1, Relaxed);
+        self.newest
+            .store(core::ptr::from_ref(kept).cast_mut(), Release);
         true
     }
 }
@@ -258,10 +270,9 @@ impl Pin<'_> {
     /// The largest mapping so far.
     #[inline]
     pub fn map(&self) -> Map {
-        let last = (self.handle.count.load(Acquire) as usize).wrapping_sub(1);
-        let [first, ..] = &self.handle.maps;
-        let (base, len, place) = self.handle.maps.get(last).unwrap_or(first);
-        // SAFETY: `push` stored the parts before it counted them, and the pin keeps the mapping.
+        // SAFETY: a handle that can be pinned has one, in itself.
+        let (base, len, place) = unsafe { &*self.handle.newest.load(Acquire) };
+        // SAFETY: `push` stored the parts before it showed them, and the pin keeps the mapping.
         unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed), place.load(Relaxed)) }
     }
 
@@ -344,20 +355,11 @@ impl Pin<'_> {
     }
 }
 
-impl Pin<'_> {
-    #[cold]
-    fn reclaim(&self) {
-        if let Ok(_guard) = self.table.lock() {
-            self.table.reclaim(self.handle);
-        }
-    }
-}
-
 impl Drop for Pin<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.handle.take_pin() == 1 && self.handle.retired.load(SeqCst) == 1 {
-            self.reclaim();
+            self.table.reclaim_last(self.handle);
         }
     }
 }
