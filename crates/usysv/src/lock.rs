@@ -118,7 +118,7 @@ pub(crate) fn impatiently<T>(f: impl FnOnce() -> T) -> T {
 impl Lock {
     /// Takes the lock; no signal handler of the program runs until [`Lock::unlock`].
     ///
-    /// ENOSYS: the libc keeps its list in another way than this lock's layout; EIO: see [`impatiently`].
+    /// ENOSYS: see [`process::thread`]; EIO: see [`impatiently`].
     #[inline]
     pub fn lock(&self) -> Result<Left> {
         self.lock_by(process::thread()?)
@@ -130,9 +130,6 @@ impl Lock {
         let head = thread.robust.load(Relaxed) as *const Head;
         // SAFETY: the libc's registered head of this very thread, which lives as long as it.
         let head = unsafe { &*head };
-        if head.offset != OFFSET {
-            return Err(Errno::ENOSYS);
-        }
         let tid = thread.tid.load(Relaxed);
         critical::enter();
         let entry = self.entry();

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use crate::errno::{Errno, Result};
+use crate::lock::{Head, OFFSET};
 use crate::namespace;
 use crate::sys;
 use crate::tls::{self, Block};
@@ -16,8 +17,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 const MADV_WIPEONFORK: i32 = 18;
 
-/// The page, null until the first call.
-static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+/// The page; before the first call, a word that is 0.
+static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(NO_PAGE);
+static NONE: AtomicU64 = AtomicU64::new(0);
+const NO_PAGE: *mut AtomicU64 = (&raw const NONE).cast_mut();
 /// Copied by fork, so that a child's generation is never one of its ancestors'.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -43,7 +46,7 @@ pub(crate) struct Identity {
     pub start: u64,
 }
 
-/// The start of the process of this generation.
+/// The start of the process of this generation, inverted as a thread's.
 static START: AtomicU64 = AtomicU64::new(0);
 static START_OF: AtomicU64 = AtomicU64::new(0);
 
@@ -93,20 +96,16 @@ static INODE_OF: AtomicU64 = AtomicU64::new(0);
 /// The generation of this process, 0 before [`thread`] was called in it.
 #[inline(always)]
 pub(crate) fn generation() -> u64 {
-    let page = PAGE.load(Relaxed);
-    if page.is_null() {
-        return 0;
-    }
-    // SAFETY: once set, PAGE points at a private page that is never unmapped.
-    unsafe { (*page).load(Relaxed) }
+    // SAFETY: PAGE points at a word of this library, and once set at a private page that is never unmapped.
+    unsafe { (*PAGE.load(Relaxed)).load(Relaxed) }
 }
 
 /// This thread's block, with pid, tid and robust list filled in.
 #[inline(always)]
 pub(crate) fn thread() -> Result<&'static Block> {
     let block = tls::block();
-    let generation = generation();
-    if generation != 0 && block.generation.load(Relaxed) == generation {
+    // Inverted: a new thread's zero is not the zero of a wiped page.
+    if block.generation.load(Relaxed) == !generation() {
         return Ok(block);
     }
     begin(block)
@@ -114,11 +113,11 @@ pub(crate) fn thread() -> Result<&'static Block> {
 
 #[cold]
 fn begin(block: &'static Block) -> Result<&'static Block> {
-    if PAGE.load(Relaxed).is_null() {
+    if PAGE.load(Relaxed) == NO_PAGE {
         let page = sys::private_memory(4096)?;
         // Without the advice a child keeps the parent's generation: see `begin`'s pid check.
         let _ = sys::madvise(page, 4096, MADV_WIPEONFORK);
-        let _ = PAGE.compare_exchange(core::ptr::null_mut(), page.cast(), Relaxed, Relaxed);
+        let _ = PAGE.compare_exchange(NO_PAGE, page.cast(), Relaxed, Relaxed);
     }
     sys::find_cpu_word();
     let single = sys::symbol(c"__libc_single_threaded");
@@ -139,19 +138,25 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
     block.pid.store(pid, Relaxed);
     // Before the thread takes a lock.
     namespace::enter_all();
-    block.generation.store(generation, Relaxed);
+    block.generation.store(!generation, Relaxed);
     Ok(block)
 }
 
-/// The head of this thread's list of held locks. ENOSYS: the libc keeps none.
+/// The head of this thread's list of held locks. ENOSYS: the libc keeps none, or in another way than a
+/// lock's layout.
 ///
 /// The child of a raw `clone` has its parent's libc, head and all, but the kernel was not told.
 fn robust_list(block: &Block) -> Result<usize> {
     let registered = sys::robust_list()? as usize;
     let inherited = block.robust.load(Relaxed);
-    match (registered, inherited) {
-        (0, 0) => Err(Errno::ENOSYS),
-        (0, head) => sys::set_robust_list(head).map(|()| head),
-        (head, _) => Ok(head),
+    let head = match (registered, inherited) {
+        (0, 0) => return Err(Errno::ENOSYS),
+        (0, head) => sys::set_robust_list(head).map(|()| head)?,
+        (head, _) => head,
+    };
+    // SAFETY: the libc's registered head of this very thread, which lives as long as it.
+    match unsafe { &*(head as *const Head) }.offset {
+        OFFSET => Ok(head),
+        _ => Err(Errno::ENOSYS),
     }
 }

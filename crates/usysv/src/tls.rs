@@ -26,7 +26,7 @@ pub struct Block {
     /// Signal handlers of the program started in this thread, modulo 2^32; counted by the preload
     /// library.
     pub handled: AtomicU32,
-    /// The process generation that the fields below belong to (`process`).
+    /// The process generation that the fields below belong to, inverted (`process`).
     pub generation: AtomicU64,
     /// This process.
     pub pid: AtomicU32,
