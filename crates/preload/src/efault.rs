@@ -28,6 +28,7 @@ use libc::{off_t, size_t};
 const PAGE: usize = 4096;
 const READ: u64 = 1;
 const WRITE: u64 = 2;
+const BOTH: u64 = READ | WRITE;
 
 /// Counts the times that a remembered page may have lost access. Relaxed: a thread that relies on
 /// another's unmapping has synchronised with it, and coherence then shows it the new value.
@@ -58,7 +59,7 @@ pub fn known_writable(addr: usize, len: usize) -> bool {
     known(addr, len, WRITE)
 }
 
-#[inline]
+#[inline(always)]
 fn known(addr: usize, len: usize, need: u64) -> bool {
     let tls = tls::block();
     let is_current = tls.generation.load(Ordering::Relaxed) == GENERATION.load(Ordering::Relaxed);
@@ -80,7 +81,8 @@ fn known_behind(tls: &Block, page: usize, len: usize, need: u64) -> bool {
 #[inline]
 fn is_known(tls: &Block, page: usize, need: u64) -> bool {
     let known = tls.pages[(page / PAGE) % PAGES].load(Ordering::Relaxed);
-    known ^ (page as u64) < PAGE as u64 && known & need != 0
+    // Who may write may read: for reading either mark will do.
+    known | BOTH ^ need == page as u64 | BOTH
 }
 
 /// Forget all pages, in all threads: access to some page was just taken away.
@@ -135,7 +137,7 @@ fn probe(tls: &Block, page: usize, need: u64, generation: u32) -> bool {
     // A handler may have begun a new generation since; then the answer may be stale already.
     if tls.generation.load(Ordering::Relaxed) == generation {
         // x86-64 and AArch64 have no user page that can be written and not read.
-        let access = if need == READ { READ } else { READ | WRITE };
+        let access = if need == READ { READ } else { BOTH };
         tls.pages[(page / PAGE) % PAGES].store(page as u64 | access, Ordering::Relaxed);
     }
     true

@@ -12,7 +12,7 @@ use engine::abi::{
     IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_STAT,
     MSG_STAT_ANY, MsgInfo, MsqidDs,
 };
-use engine::{Errno, Messages, Sink};
+use engine::{Engine, Errno, Messages, Result, Sink};
 use libc::{key_t, size_t, ssize_t};
 
 /// Bytes of `struct msgbuf` before the text.
@@ -24,15 +24,28 @@ struct Buffer(*mut c_void);
 impl Sink for Buffer {
     #[inline(always)]
     fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
-        let at = self.0 as usize;
-        let whole = known_writable(at, len.saturating_add(TYPE));
-        if !whole && !writable(at, TYPE) {
+        if !known_writable(self.0 as usize, len.saturating_add(TYPE)) {
+            return self.probed(mtype, len);
+        }
+        // SAFETY: `known_writable` has just said so; any address alignment is allowed.
+        unsafe { self.0.cast::<i64>().write_unaligned(mtype) };
+        Some(self.text())
+    }
+}
+
+impl Buffer {
+    fn text(&self) -> *mut u8 {
+        self.0.cast::<u8>().wrapping_add(TYPE)
+    }
+
+    #[cold]
+    fn probed(&self, mtype: i64, len: usize) -> Option<*mut u8> {
+        if !writable(self.0 as usize, TYPE) {
             return None;
         }
         // SAFETY: `writable` has just said so; any address alignment is allowed.
         unsafe { self.0.cast::<i64>().write_unaligned(mtype) };
-        let fits = whole || writable(at.wrapping_add(TYPE), len);
-        fits.then(|| self.0.cast::<u8>().wrapping_add(TYPE))
+        writable(self.text() as usize, len).then(|| self.text())
     }
 }
 
@@ -78,21 +91,26 @@ unsafe extern "C" fn msgrcv(
 ) -> ssize_t {
     cancel::point();
     answer(|| {
-        let at = msgp as usize;
         let engine = engine()?;
-        let copies = flags & (MSG_COPY | MSG_EXCEPT) == MSG_COPY && flags & IPC_NOWAIT != 0;
-        if copies && msqid >= 0 && size <= isize::MAX as usize {
-            // The kernel makes the copy's room from what the buffer holds, type and all.
-            let most = engine.namespace().limits().msgmax as usize;
-            if !readable(at, size.min(most)) {
-                return Err(Errno::EFAULT);
-            }
+        if flags & MSG_COPY != 0 {
+            check_copy(engine, msqid, msgp as usize, size, flags)?;
         }
         let mut sink = Buffer(msgp);
         // SAFETY: the sink names only what `writable` said can be written.
         let len = unsafe { engine.msgrcv_raw(msqid, size, msgtyp, flags, &mut sink)? };
         Ok(len as ssize_t)
     })
+}
+
+/// EFAULT: the kernel makes a copy's room from what the buffer holds, type and all.
+#[cold]
+fn check_copy(engine: &Engine, msqid: c_int, at: usize, size: usize, flags: c_int) -> Result<()> {
+    let copies = flags & MSG_EXCEPT == 0 && flags & IPC_NOWAIT != 0;
+    let most = engine.namespace().limits().msgmax as usize;
+    if copies && msqid >= 0 && size <= isize::MAX as usize && !readable(at, size.min(most)) {
+        return Err(Errno::EFAULT);
+    }
+    Ok(())
 }
 
 #[unsafe(no_mangle)]
