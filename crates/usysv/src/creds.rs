@@ -97,7 +97,12 @@ impl Creds {
     pub fn may_use(&self, object: &Object, asked: u32) -> bool {
         let mode = object.mode.load(Relaxed);
         let owns = self.euid == object.uid.load(Relaxed) || self.euid == object.cuid.load(Relaxed);
-        owns && asked & 7 & !(mode >> 6) == 0 || self.may(&object.owned(), asked)
+        owns && asked & 7 & !(mode >> 6) == 0 || self.may_look_up(object, asked)
+    }
+
+    #[cold]
+    fn may_look_up(self, object: &Object, asked: u32) -> bool {
+        self.may(&object.owned(), asked)
     }
 
     /// Whether `IPC_SET` and `IPC_RMID` are allowed: owner, creator, or CAP_SYS_ADMIN.

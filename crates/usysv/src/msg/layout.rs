@@ -274,12 +274,14 @@ pub(super) fn extents_in(len: usize) -> usize {
     STARTS.iter().skip(1).take_while(|end| **end <= len).count()
 }
 
-/// Slots of a file with this many extents, if it is as long as this.
+/// Whether a file with this many extents is as long as this, and has so many slots.
 #[inline(always)]
-pub(super) fn slots_in(extents: u32, len: usize) -> Option<u32> {
-    let end = STARTS.get(extents as usize).copied();
-    // No mapping is as short as the file of no extents.
-    (end == Some(len)).then(|| FIRST << extents >> 1)
+pub(super) fn has_slots(extents: u32, len: usize, slots: u32) -> bool {
+    match extents {
+        1 => len == FILE_LEN && slots <= FIRST,
+        // No mapping is as short as the file of no extents.
+        _ => STARTS.get(extents as usize) == Some(&len) && slots <= FIRST << extents >> 1,
+    }
 }
 
 /// A new queue's file, and what of it has memory from the start: the header.

@@ -56,7 +56,8 @@ use core::sync::atomic::{Ordering::*, fence};
 use layout::{Header, NIL};
 
 /// A queue's header and slots, for who holds its lock. Made in its place and never moved: a copy in other widths
-/// than it was written waits for the stores.
+/// than it was written waits for the stores. What a short call seldom needs is not inlined, and takes a copy: with
+/// its address, the compiler would keep it in memory and not in registers.
 #[derive(Clone, Copy)]
 pub(crate) struct Held<'a> {
     h: &'a Header,
@@ -120,12 +121,11 @@ impl<'a> Held<'a> {
     /// use is known, too. All walks end after so many steps.
     #[inline(always)]
     fn settle(&mut self, left: Left, id: i32) -> bool {
-        let most = layout::slots_in(self.h.extents.load(Relaxed), self.map.len());
         let slots = self.h.slots.load(Relaxed);
         let settled = left == Left::Order
             && self.h.object.check_live().is_ok()
             && self.h.object.id() == id
-            && most.is_some_and(|most| slots <= most);
+            && layout::has_slots(self.h.extents.load(Relaxed), self.map.len(), slots);
         if settled {
             self.slots = slots;
         }

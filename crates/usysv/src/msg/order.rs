@@ -4,7 +4,7 @@
 //! stands for the type. While there is one type, the queue's first is it; when a second appears,
 //! types are found by hash. Removing is always from the front of a type. All derived.
 
-use super::layout::{self, Area, MESSAGE, NIL, Slot, TYPE_BUCKETS, Word};
+use super::layout::{self, Area, Header, MESSAGE, NIL, Slot, TYPE_BUCKETS, Word};
 use super::wait::{Mode, Selector};
 use super::{Held, Locked};
 use crate::crash::crashpoint;
@@ -13,6 +13,18 @@ use core::sync::atomic::{AtomicU32, Ordering::*};
 
 pub(super) fn hash(mtype: i64) -> u64 {
     (mtype as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+/// An empty queue has no types.
+#[inline(never)]
+fn forget_types(h: &Header) {
+    h.indexed.store(0, Relaxed);
+    h.heaps[0].store(0, Relaxed);
+    h.heaps[1].store(0, Relaxed);
+    h.bucket_level.store(0, Relaxed);
+    for bucket in &h.buckets {
+        bucket.store(NIL, Relaxed);
+    }
 }
 
 impl<'a> Held<'a> {
@@ -24,8 +36,7 @@ impl<'a> Held<'a> {
     }
 
     /// The message that a receiver wants, if it is there.
-    #[inline]
-    pub(super) fn select(&self, want: &Selector) -> Result<Option<u32>> {
+    pub(super) fn select(self, want: Selector) -> Result<Option<u32>> {
         let Some(head) = self.first() else {
             return Ok(None);
         };
@@ -49,7 +60,7 @@ impl<'a> Held<'a> {
     }
 
     /// The message at this ordinal (`MSG_COPY`).
-    pub(super) fn nth(&self, n: i64) -> Result<Option<u32>> {
+    pub(super) fn nth(self, n: i64) -> Result<Option<u32>> {
         if n < 0 || n as u64 >= self.h.qnum.load(Relaxed) {
             return Ok(None);
         }
@@ -88,7 +99,8 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
-    fn append_to_type(&self, index: u32, mtype: i64) -> Result<()> {
+    #[inline(never)]
+    fn append_to_type(self, index: u32, mtype: i64) -> Result<()> {
         let head = self.h.head.load(Relaxed);
         let leader = if self.h.indexed.load(Relaxed) != 0 {
             self.leader(mtype)?
@@ -134,8 +146,8 @@ impl<'a> Held<'a> {
             .checked_sub(u64::from(slot.len.load(Relaxed)));
         h.qnum.store(left, Relaxed);
         h.cbytes.store(bytes.ok_or(Errno::EIO)?, Relaxed);
-        if left == 0 {
-            self.forget_types();
+        if left == 0 && h.indexed.load(Relaxed) != 0 {
+            forget_types(h);
         }
         Ok(())
     }
@@ -155,7 +167,8 @@ impl<'a> Held<'a> {
     }
 
     /// Takes a message out of the index of types, and puts the `next` of its type there.
-    fn unlink_from_index(&self, index: u32, slot: &Slot, next: Option<u32>) -> Result<()> {
+    #[inline(never)]
+    fn unlink_from_index(self, index: u32, slot: &Slot, next: Option<u32>) -> Result<()> {
         let link = self.link_to(index)?;
         let behind = slot.bucket_next.load(Relaxed);
         match next {
@@ -172,21 +185,6 @@ impl<'a> Held<'a> {
             }
         }
         self.heaps_replace(index, next)
-    }
-
-    /// An empty queue has no types.
-    #[inline(always)]
-    fn forget_types(&self) {
-        let h = self.h;
-        if h.indexed.load(Relaxed) != 0 {
-            h.indexed.store(0, Relaxed);
-            h.heaps[0].store(0, Relaxed);
-            h.heaps[1].store(0, Relaxed);
-            h.bucket_level.store(0, Relaxed);
-            for bucket in &h.buckets {
-                bucket.store(NIL, Relaxed);
-            }
-        }
     }
 
     fn buckets(&self) -> (usize, u32) {

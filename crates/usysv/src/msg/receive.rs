@@ -1,6 +1,6 @@
 //! `msgrcv`.
 
-use super::layout::{FREE, HANDED, Header, Slot};
+use super::layout::{FREE, HANDED, Header, NIL, Slot};
 use super::recover::{IDLE, RECEIVE};
 use super::wait::{AGAIN, After, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
 use super::{Held, Locked, lock, take_lock};
@@ -42,15 +42,26 @@ impl Sink for Room {
 pub(crate) struct Want {
     pub select: Selector,
     /// Bytes of text that the caller takes.
-    pub size: usize,
+    pub size: u32,
     pub msgflg: i32,
     /// `MSG_COPY`: longest message that is copied, `min(size, msgmax)`.
-    pub copy_most: usize,
+    pub copy_most: u32,
 }
 
 impl Want {
     fn any_size(&self) -> bool {
         self.msgflg & MSG_NOERROR != 0
+    }
+
+    /// How many bytes of a message's text are taken. E2BIG: it is longer than the caller takes.
+    #[inline(always)]
+    fn takes_of(&self, slot: &Slot) -> Result<u32> {
+        let len = slot.len.load(Relaxed);
+        match len > self.size {
+            true if !self.any_size() => Err(Errno::E2BIG),
+            true => Ok(self.size),
+            false => Ok(len),
+        }
     }
 }
 
@@ -66,7 +77,7 @@ pub(crate) unsafe fn receive(
     id: i32,
     want: Want,
     sink: &mut impl Sink,
-) -> Result<usize> {
+) -> Result<u32> {
     let sent = &tls::block().sent;
     // Who has just asked somebody waits for the answer. (A handler's send in between is no matter.)
     let hurry = sent.load(Relaxed) != 0;
@@ -83,25 +94,18 @@ pub(crate) unsafe fn receive(
     {
         // SAFETY: the caller's promise.
         received = unsafe { held.receive_now(&want, sink) };
-        if received != Err(Errno::EIO) && received != Err(Errno::ENOMSG) && !held.is_idle() {
+        if let Ok(len) = received
+            && !held.is_idle()
+        {
             // The next message will lie where this one lay.
             let next = held.h.free_slot.load(Relaxed);
             pin.hint().store(next | super::RECEIVED, Relaxed);
             held.unlock();
-            return received;
+            return Ok(len);
         }
     }
     // SAFETY: the caller's promise.
-    unsafe {
-        receive_further(
-            Locked::new(held, left, pin, ns, id),
-            left,
-            want,
-            hurry,
-            received,
-            sink,
-        )
-    }
+    unsafe { receive_further(held, left, (ns, pin, id), want, hurry, received, sink) }
 }
 
 /// Receives what was not there just now, or does what is left to do: the answer is `received` unless
@@ -112,13 +116,15 @@ pub(crate) unsafe fn receive(
 #[allow(unsafe_code)]
 #[cold]
 unsafe fn receive_further(
-    mut q: Locked<'_>,
+    held: Held<'_>,
     left: Left,
+    (ns, pin, id): (&Namespace, &Pin<'_>, i32),
     want: Want,
     hurry: bool,
-    received: Result<usize>,
+    received: Result<u32>,
     sink: &mut dyn Sink,
-) -> Result<usize> {
+) -> Result<u32> {
+    let mut q = Locked::new(held, left, pin, ns, id);
     match received {
         Err(Errno::EIO) => {
             q.settle(left).map_err(crate::object::at_first)?;
@@ -133,7 +139,7 @@ unsafe fn receive_further(
         }
     }
     // SAFETY: the caller's promise.
-    unsafe { receive_waiting(q, want, hurry, sink) }
+    unsafe { receive_waiting(q, &want, hurry, sink) }
 }
 
 /// Whether the queue is empty, and the caller may read it: no lock is taken, which would take the
@@ -143,7 +149,7 @@ unsafe fn receive_further(
 /// process found nothing: then it does not matter either whether somebody is about to send one, which
 /// has not returned. But it may have been killed without a word from the kernel, so now and then the
 /// lock is taken.
-#[inline]
+#[inline(never)]
 fn is_empty_for_all(pin: &Pin<'_>, id: i32) -> bool {
     const IN_ORDER: u32 = 1000;
     let map = pin.map();
@@ -195,10 +201,10 @@ fn is_at_rest(h: &Header) -> bool {
 #[allow(unsafe_code)]
 unsafe fn receive_waiting(
     q: Locked<'_>,
-    want: Want,
+    want: &Want,
     hurry: bool,
     sink: &mut dyn Sink,
-) -> Result<usize> {
+) -> Result<u32> {
     let (ns, pin, id) = (q.ns, q.pin, q.id);
     let (mut look, mut asked) = (None, false);
     let mut held = Some(q);
@@ -210,13 +216,13 @@ unsafe fn receive_waiting(
         if !Creds::current().may_use(&q.h.object, 0o444) {
             return Err(Errno::EACCES);
         }
-        let found = q.with_repair(|q| match q.find(&want)? {
-            None if q.reclaim_handed()? => q.find(&want),
+        let found = q.with_repair(|q| match q.find(want)? {
+            None if q.reclaim_handed()? => q.find(want),
             found => Ok(found),
         })?;
         if let Some(index) = found {
             // SAFETY: the caller's promise.
-            return q.with_repair(|q| unsafe { q.receive(index, &want, sink) });
+            return q.with_repair(|q| unsafe { q.receive(index, want, sink) });
         }
         if want.msgflg & IPC_NOWAIT != 0 {
             return Err(Errno::ENOMSG);
@@ -236,16 +242,12 @@ unsafe fn receive_waiting(
             let _ = bell::mine(ns);
             continue;
         }
-        let len = if want.any_size() {
-            u32::MAX
-        } else {
-            want.size.min(u32::MAX as usize) as u32
-        };
+        let len = if want.any_size() { u32::MAX } else { want.size };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
         let waiting = Waiting::new(&q, ticket)?;
         let ended = waiting.wait(q, |q, woken| {
             // SAFETY: the caller's promise.
-            q.with_repair(|q| unsafe { q.after_sleep(&ticket, &woken, &want, sink) })
+            q.with_repair(|q| unsafe { q.after_sleep(&ticket, &woken, want, sink) })
         })?;
         if let After::Received(len) = ended {
             return Ok(len);
@@ -254,46 +256,47 @@ unsafe fn receive_waiting(
 }
 
 impl<'a> Held<'a> {
-    /// Receives what is there. ENOMSG: nothing is. EIO with an idle journal: nothing happened.
+    /// Receives what is there. ENOMSG: nothing is. EIO with an idle journal: nothing happened; so always, where
+    /// a copy is asked for.
     ///
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
     #[inline(always)]
-    unsafe fn receive_now(&self, want: &Want, sink: &mut impl Sink) -> Result<usize> {
-        let index = self.find(want)?.ok_or(Errno::ENOMSG)?;
+    unsafe fn receive_now(&self, want: &Want, sink: &mut impl Sink) -> Result<u32> {
+        let index = match want.select.mode {
+            Mode::Any => self.h.head.load(Relaxed),
+            Mode::Nth => return Err(Errno::EIO),
+            _ => self.select(want.select)?.unwrap_or(NIL),
+        };
+        if index == NIL {
+            return Err(Errno::ENOMSG);
+        }
+        let slot = self.slot(index)?;
+        let len = want.takes_of(slot)?;
         // SAFETY: the caller's promise.
-        unsafe { self.take_or_copy(index, want, sink) }
+        unsafe { self.take(index, slot, len, sink) }
     }
 
-    #[inline(always)]
     fn find(&self, want: &Want) -> Result<Option<u32>> {
         match want.select.mode {
             Mode::Any => Ok(self.first()),
             Mode::Nth => self.nth(want.select.mtype),
-            _ => self.select(&want.select),
+            _ => self.select(want.select),
         }
     }
 
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
-    #[inline(always)]
-    unsafe fn take_or_copy(
-        &self,
-        index: u32,
-        want: &Want,
-        sink: &mut (impl Sink + ?Sized),
-    ) -> Result<usize> {
+    unsafe fn take_or_copy(&self, index: u32, want: &Want, sink: &mut dyn Sink) -> Result<u32> {
         let slot = self.slot(index)?;
-        let len = slot.len.load(Relaxed) as usize;
-        if len > want.size && !want.any_size() {
-            return Err(Errno::E2BIG);
-        }
+        let taken = want.takes_of(slot)?;
         if want.select.mode != Mode::Nth {
             // SAFETY: the caller's promise.
-            return unsafe { self.take(index, slot, len.min(want.size), sink) };
+            return unsafe { self.take(index, slot, taken, sink) };
         }
+        let len = slot.len.load(Relaxed);
         if len > want.copy_most {
             return Err(Errno::EINVAL);
         }
@@ -314,13 +317,31 @@ impl<'a> Held<'a> {
         &self,
         index: u32,
         slot: &Slot,
-        len: usize,
+        len: u32,
         sink: &mut (impl Sink + ?Sized),
-    ) -> Result<usize> {
+    ) -> Result<u32> {
         self.expect_behind(slot.next.load(Relaxed));
         // SAFETY: the caller's promise.
-        let copied = unsafe { self.copy_out(slot, len, sink)? };
-        let (pid, time) = self.begin(index, super::layout::NIL);
+        match unsafe { self.copy_out(slot, len, sink)? } {
+            true => {}
+            false => return self.lose(index, slot),
+        }
+        self.remove(index, slot)?;
+        Ok(len)
+    }
+
+    /// Takes out of the queue what the sink cannot take.
+    #[cold]
+    #[inline(never)]
+    fn lose(self, index: u32, slot: &Slot) -> Result<u32> {
+        self.remove(index, slot)?;
+        Err(Errno::EFAULT)
+    }
+
+    /// Takes a message out of the queue whose text was copied.
+    #[inline(always)]
+    fn remove(&self, index: u32, slot: &Slot) -> Result<()> {
+        let (pid, time) = self.begin(index, NIL);
         crashpoint!("msg.receive.before_commit");
         self.commit(RECEIVE);
         crashpoint!("msg.receive.after_commit");
@@ -332,7 +353,7 @@ impl<'a> Held<'a> {
         self.free_message(index, slot)?;
         crashpoint!("msg.receive.freed");
         self.done();
-        if copied { Ok(len) } else { Err(Errno::EFAULT) }
+        Ok(())
     }
 
     /// False: the sink cannot take it.
@@ -344,15 +365,15 @@ impl<'a> Held<'a> {
     unsafe fn copy_out(
         &self,
         slot: &Slot,
-        len: usize,
+        len: u32,
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<bool> {
         let mtype = slot.mtype.load(Relaxed) as i64;
-        let Some(to) = sink.room(mtype, len) else {
+        let Some(to) = sink.room(mtype, len as usize) else {
             return Ok(false);
         };
         // SAFETY: the caller's promise.
-        unsafe { self.read_text(slot, to, len)? };
+        unsafe { self.read_text(slot, to, len as usize)? };
         Ok(true)
     }
 }
@@ -363,7 +384,7 @@ impl Locked<'_> {
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
-    unsafe fn receive(&mut self, index: u32, want: &Want, sink: &mut dyn Sink) -> Result<usize> {
+    unsafe fn receive(&mut self, index: u32, want: &Want, sink: &mut dyn Sink) -> Result<u32> {
         // SAFETY: the caller's promise.
         let received = unsafe { self.take_or_copy(index, want, sink) };
         if matches!(received, Ok(_) | Err(Errno::EFAULT)) && want.select.mode != Mode::Nth {
@@ -424,13 +445,13 @@ impl Locked<'_> {
     /// # Safety
     /// As for [`receive`].
     #[allow(unsafe_code)]
-    unsafe fn fetch(&mut self, ticket: &Ticket, want: &Want, sink: &mut dyn Sink) -> Result<usize> {
+    unsafe fn fetch(&mut self, ticket: &Ticket, want: &Want, sink: &mut dyn Sink) -> Result<u32> {
         let index = self.waiter(ticket.slot)?.message.load(Relaxed);
         let slot = self.slot(index)?;
         if slot.state.load(Relaxed) != HANDED || slot.prev.load(Relaxed) != ticket.slot {
             return Err(Errno::EIO);
         }
-        let len = (slot.len.load(Relaxed) as usize).min(want.size);
+        let len = slot.len.load(Relaxed).min(want.size);
         // SAFETY: the caller's promise.
         let copied = unsafe { self.copy_out(slot, len, sink)? };
         crashpoint!("msg.fetch.before_commit");

@@ -1,6 +1,6 @@
 //! `msgsnd`.
 
-use super::layout::{self, HANDED, Header, MESSAGE, NIL, Slot};
+use super::layout::{self, HANDED, Header, INLINE, MESSAGE, NIL, Slot};
 use super::recover::{HAND_OVER, IDLE, SEND};
 use super::slots::blocks_of;
 use super::wait::{self, After, GOT, Waiting, Woken};
@@ -234,7 +234,10 @@ impl Held<'_> {
     #[inline(always)]
     unsafe fn send_now(&self, source: &Source) -> Result<()> {
         let (index, slot) = self.take_free_slot(self.h.free_slot.load(Relaxed))?;
-        let blocks = self.take_free_blocks(blocks_of(source.len));
+        let blocks = match source.len {
+            ..=INLINE => Ok(NIL),
+            len => self.take_free_blocks(blocks_of(len)),
+        };
         // SAFETY: the caller's promise.
         match blocks.and_then(|first| unsafe { self.fill(slot, first, source) }) {
             Ok(()) => self.enqueue(index, slot)?,

@@ -48,8 +48,9 @@ impl<'a> Held<'a> {
     /// Bytes of memory for slots and blocks.
     #[inline(always)]
     fn memory(&self) -> usize {
-        self.h.slots_backed.load(Relaxed) as usize * SLOT
-            + self.h.blocks_backed.load(Relaxed) as usize * BLOCK
+        const SLOTS: usize = BLOCK / SLOT;
+        let blocks = self.h.blocks_backed.load(Relaxed) as usize;
+        (self.h.slots_backed.load(Relaxed) as usize + blocks * SLOTS) * SLOT
     }
 
     /// Takes the first free slot.
@@ -69,7 +70,7 @@ impl<'a> Held<'a> {
     /// Asks for the slot behind `next`, which is about to be used after this one: when two CPUs
     /// take turns, its lines are in the other's cache, and getting them takes longer than sending or
     /// receiving what is in them. (`next` itself was asked for the last time.)
-    #[inline]
+    #[inline(always)]
     pub(super) fn expect_behind(&self, next: u32) {
         let Ok(slot) = self.slot(next) else { return };
         if let Ok(behind) = self.slot(slot.next.load(Relaxed)) {
@@ -129,8 +130,8 @@ impl<'a> Held<'a> {
     }
 
     /// A chain of `count` blocks off the free list. EIO: there are not as many.
-    #[inline(always)]
-    pub(super) fn take_free_blocks(&self, count: usize) -> Result<u32> {
+    #[inline(never)]
+    pub(super) fn take_free_blocks(self, count: usize) -> Result<u32> {
         if count == 0 {
             return Ok(NIL);
         }
@@ -142,23 +143,23 @@ impl<'a> Held<'a> {
     }
 
     /// Puts a chain on the free list.
-    #[inline(always)]
-    fn free_blocks(&self, first: u32, count: usize) -> Result<()> {
-        if count != 0 {
-            let end = self.end_of(first, count)?;
-            end.store(self.h.free_block.load(Relaxed), Relaxed);
-            crashpoint!("msg.blocks.chained");
-            self.h.free_block.store(first, Relaxed);
-            crashpoint!("msg.blocks.freed");
-        }
+    #[inline(never)]
+    fn free_blocks(self, first: u32, count: usize) -> Result<()> {
+        let end = self.end_of(first, count)?;
+        end.store(self.h.free_block.load(Relaxed), Relaxed);
+        crashpoint!("msg.blocks.chained");
+        self.h.free_block.store(first, Relaxed);
+        crashpoint!("msg.blocks.freed");
         Ok(())
     }
 
     /// Frees a message's blocks and slot.
     #[inline(always)]
     pub(super) fn free_message(&self, index: u32, slot: &Slot) -> Result<()> {
-        let blocks = blocks_of(slot.len.load(Relaxed) as usize);
-        self.free_blocks(slot.block.load(Relaxed), blocks)?;
+        let len = slot.len.load(Relaxed) as usize;
+        if len > INLINE {
+            self.free_blocks(slot.block.load(Relaxed), blocks_of(len))?;
+        }
         self.free_known(index, slot);
         Ok(())
     }
@@ -178,10 +179,21 @@ impl<'a> Held<'a> {
     ) -> Result<()> {
         slot.block.store(first, Relaxed);
         slot.len.store(len as u32, Relaxed);
-        let mut done = len.min(INLINE);
         // SAFETY: the caller's promise, for the first bytes, which the slot has room for.
-        unsafe { slot.text().copy_from_nonoverlapping(text, done) };
-        let mut block = first;
+        unsafe { slot.text().copy_from_nonoverlapping(text, len.min(INLINE)) };
+        match len {
+            ..=INLINE => Ok(()),
+            // SAFETY: the caller's promise, for what is left of the text.
+            _ => unsafe { self.write_blocks(first, text.add(INLINE), len - INLINE) },
+        }
+    }
+
+    /// # Safety
+    /// As for [`Held::write_text`].
+    #[inline(never)]
+    #[allow(unsafe_code)]
+    unsafe fn write_blocks(self, first: u32, text: *const u8, len: usize) -> Result<()> {
+        let (mut done, mut block) = (0, first);
         while done < len {
             let run = self.run(block, (len - done).div_ceil(BLOCK))?;
             let bytes = (run.count * BLOCK).min(len - done);
@@ -200,10 +212,23 @@ impl<'a> Held<'a> {
     #[inline(always)]
     #[allow(unsafe_code)]
     pub(super) unsafe fn read_text(&self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
-        let mut done = len.min(INLINE);
         // SAFETY: the caller's promise, for the first bytes, of which the slot has as many.
-        unsafe { slot.text().copy_to_nonoverlapping(to, done) };
-        let mut block = slot.block.load(Relaxed);
+        unsafe { slot.text().copy_to_nonoverlapping(to, len.min(INLINE)) };
+        match len {
+            ..=INLINE => Ok(()),
+            // SAFETY: the caller's promise, for what is left of the room.
+            _ => unsafe {
+                self.read_blocks(slot.block.load(Relaxed), to.add(INLINE), len - INLINE)
+            },
+        }
+    }
+
+    /// # Safety
+    /// As for [`Held::read_text`].
+    #[inline(never)]
+    #[allow(unsafe_code)]
+    unsafe fn read_blocks(self, first: u32, to: *mut u8, len: usize) -> Result<()> {
+        let (mut done, mut block) = (0, first);
         while done < len {
             let run = self.run(block, (len - done).div_ceil(BLOCK))?;
             let bytes = (run.count * BLOCK).min(len - done);

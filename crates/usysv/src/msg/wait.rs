@@ -78,8 +78,7 @@ impl Selector {
         let (mode, mtype) = match msgtyp {
             _ if msgflg & MSG_COPY != 0 => (Mode::Nth, msgtyp),
             0 => (Mode::Any, 0),
-            i64::MIN => (Mode::AtMost, i64::MAX),
-            t if t < 0 => (Mode::AtMost, -t),
+            t if t < 0 => (Mode::AtMost, t.saturating_neg()),
             t if msgflg & MSG_EXCEPT != 0 => (Mode::Except, t),
             t => (Mode::Exactly, t),
         };
@@ -136,7 +135,7 @@ pub(super) enum After {
     /// It is over, and the call begins anew.
     Again,
     SleepOn,
-    Received(usize),
+    Received(u32),
 }
 
 /// A call that waits, known to its thread: a signal handler ends the wait before it
