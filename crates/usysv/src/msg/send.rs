@@ -295,21 +295,28 @@ impl Locked<'_> {
             self.free_known(index, slot);
             return Err(e);
         }
-        let awaited = self.h.receivers.load(Relaxed) != 0;
-        if awaited && let Some(owner) = self.receiver_for(source.mtype, source.len)? {
-            self.hand_over(index, owner, source.mtype)?;
-            return Ok(Some(owner));
-        }
-        self.enqueue(index, slot)?;
-        if awaited {
-            self.tell_passed_over(source.mtype, u64::MAX)?;
+        let Some(first) = self.receiver_for(source.mtype, 0)? else {
+            self.enqueue(index, slot)?;
+            self.done();
+            return Ok(None);
+        };
+        let owner = match source.len <= self.slot(first)?.len.load(Relaxed) as usize {
+            true => Some(first),
+            false => self.receiver_for(source.mtype, source.len)?,
+        };
+        match owner {
+            Some(owner) => self.hand_over(index, owner, first, source.mtype)?,
+            None => {
+                self.enqueue(index, slot)?;
+                self.tell_passed_over(source.mtype, u64::MAX)?;
+            }
         }
         self.done();
-        Ok(None)
+        Ok(owner)
     }
 
-    /// Gives a filled slot to the first receiver in line that takes it.
-    fn hand_over(&mut self, index: u32, owner: u32, mtype: i64) -> Result<()> {
+    /// Gives a filled slot to the first receiver in line that takes it. `first`: the first that takes its type.
+    fn hand_over(&mut self, index: u32, owner: u32, first: u32, mtype: i64) -> Result<()> {
         let (pid, time) = self.begin(index, owner);
         let waiter = self.waiter(owner)?;
         waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
@@ -322,13 +329,14 @@ impl Locked<'_> {
         // Linux names the thread here, and the process where one receives for itself.
         self.stamp_receive(waiter.tid.load(Relaxed), time);
         crashpoint!("msg.hand.stamped");
-        self.tell_passed_over(mtype, self.slot(owner)?.seq.load(Relaxed))?;
+        if owner != first {
+            self.tell_passed_over(mtype, self.slot(owner)?.seq.load(Relaxed))?;
+        }
         self.tell(owner, GOT)?;
         self.h
             .handed
             .store(self.h.handed.load(Relaxed).wrapping_add(1), Relaxed);
         crashpoint!("msg.hand.told");
-        self.done();
         Ok(())
     }
 
