@@ -83,22 +83,12 @@ pub fn segments(visit: &mut dyn FnMut(i32, &ShmidDs, u64)) -> bool {
 fn make() -> Result<&'static Engine> {
     engine::tell_of_handlers(crate::signals::libcs_is_adopted());
     engine::tell_of_cancelling(&crate::cancel::HOW);
-    let new = Namespace::select(None)
-        .and_then(Engine::new)
-        .map_err(|fault| fault.for_c())?;
-    // A loser of this race drops what it made. One that is forked in the middle, or interrupted
-    // by a handler that calls us, waits for nobody: its own engine is as good.
-    engine::critical::enter();
-    let won = PLACE
-        .state
-        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-        .is_ok();
-    if won {
-        // SAFETY: this thread alone took `state` from 0 to 1.
-        let engine = unsafe { (*PLACE.engine.get()).write(new) };
-        PLACE.ready.store(engine, Ordering::Release);
+    match Namespace::select(None) {
+        // A loser of this race drops what it opened. One that is forked in the middle, or
+        // interrupted by a handler that calls us, waits for nobody: its own is as good.
+        Ok(ns) => put(ns)?,
+        Err(fault) => return Err(fault.for_c()),
     }
-    engine::critical::leave();
     for _ in 0..1000 {
         // SAFETY: as in `engine`.
         if let Some(engine) = unsafe { PLACE.ready.load(Ordering::Acquire).as_ref() } {
@@ -108,6 +98,29 @@ fn make() -> Result<&'static Engine> {
         unsafe { sys::syscall4(libc::SYS_sched_yield, 0, 0, 0, 0) };
     }
     Err(Errno::ENOMEM)
+}
+
+/// Makes the engine in its place, if nobody has.
+#[inline(never)]
+fn put(ns: Namespace) -> Result<()> {
+    engine::critical::enter();
+    let won = PLACE
+        .state
+        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+    let put = won.map_or(Ok(()), |_| {
+        // SAFETY: this thread alone took `state` from 0 to 1.
+        let place = unsafe { &mut *PLACE.engine.get() };
+        match Engine::new_in(place, ns) {
+            Ok(engine) => PLACE.ready.store(engine, Ordering::Release),
+            Err(fault) => {
+                PLACE.state.store(0, Ordering::Release);
+                return Err(fault.for_c());
+            }
+        }
+        Ok(())
+    });
+    engine::critical::leave();
+    put
 }
 
 /// Show `visit` every queue of the namespace, in order of index, whatever its permissions (as

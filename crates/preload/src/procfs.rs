@@ -17,6 +17,7 @@
 //! other, so a definition with that argument works, and garbage in it where the caller passed
 //! none is passed on to a function that will not look at it either.
 
+use crate::edge::apart;
 use crate::efault;
 use crate::hooks;
 use crate::next;
@@ -132,23 +133,33 @@ fn open_now(target: Target, flags: c_int) -> Option<isize> {
     if exclusive || flags & (libc::O_PATH | libc::O_DIRECTORY) != 0 {
         return None;
     }
+    if !matches!(target, Target::Limit(_)) && writes(flags) {
+        return None;
+    }
+    // Made here, the engine has the stack to itself.
+    hooks::engine().ok()?;
     match target {
-        Target::Queues | Target::Sets | Target::Segments if writes(flags) => None,
-        Target::Segments => snapshot(flags, |file| {
-            file.put(format_args!("{}", SEGMENTS_HEADING));
-            hooks::segments(&mut |shmid, ds, rss| segment_line(file, shmid, ds, rss))
+        Target::Segments => apart(|| {
+            snapshot(flags, |file| {
+                file.put(format_args!("{}", SEGMENTS_HEADING));
+                hooks::segments(&mut |shmid, ds, rss| segment_line(file, shmid, ds, rss))
+            })
         }),
-        Target::Queues => snapshot(flags, |file| {
-            file.put(format_args!("{}", QUEUES_HEADING));
-            hooks::msg_queues(&mut |msqid, ds| queue_line(file, msqid, ds))
+        Target::Queues => apart(|| {
+            snapshot(flags, |file| {
+                file.put(format_args!("{}", QUEUES_HEADING));
+                hooks::msg_queues(&mut |msqid, ds| queue_line(file, msqid, ds))
+            })
         }),
-        Target::Sets => snapshot(flags, |file| {
-            file.put(format_args!("{}", SETS_HEADING));
-            hooks::sem_sets(&mut |semid, ds| set_line(file, semid, ds))
+        Target::Sets => apart(|| {
+            snapshot(flags, |file| {
+                file.put(format_args!("{}", SETS_HEADING));
+                hooks::sem_sets(&mut |semid, ds| set_line(file, semid, ds))
+            })
         }),
         Target::Limit(limit) if writes(flags) => open_limit(limit, flags),
         Target::Limit(limit) => {
-            let text = hooks::limit_text(limit)?;
+            let text = apart(|| hooks::limit_text(limit))?;
             snapshot(flags, |file| {
                 file.put(format_args!("{}", text.as_str()));
                 true

@@ -110,7 +110,7 @@ else
     echo "efault, sections: skipped, they need a debug build of the library"
     build stacks
     check "stacks, without the library" env LD_BIND_NOW=1 "$tmp/stacks"
-    check "stacks" env LD_BIND_NOW=1 LD_PRELOAD="$lib" "$tmp/stacks"
+    check "stacks" env LD_BIND_NOW=1 USYSV_NS="$tmp/stacks.ns" LD_PRELOAD="$lib" "$tmp/stacks"
 fi
 
 # Real programs print the same with the library as without.

@@ -6,9 +6,10 @@ use crate::path::Path;
 use crate::sys;
 
 /// Calls `visit` with each name in the directory but `.` and `..`.
-pub(crate) fn each_name(dir: &Path, mut visit: impl FnMut(&[u8])) -> Result<()> {
+pub(crate) fn each_name(dir: &Path<'_>, mut visit: impl FnMut(&[u8])) -> Result<()> {
     let fd = files::open(dir, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
-    let mut buf = [0u8; 8192];
+    // Three of the longest names fit; it lies on the stack.
+    let mut buf = [0u8; 1024];
     loop {
         let len = sys::getdents(&fd, &mut buf)?;
         let mut rest = buf.get(..len).unwrap_or(&[]);

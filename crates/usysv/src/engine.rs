@@ -22,6 +22,7 @@ use crate::namespace::{Fault, Namespace};
 use crate::object::{self, Identity, Kind, index_of};
 use crate::registry::Got;
 use crate::sys::Fd;
+use core::mem::MaybeUninit;
 
 /// System V IPC in a namespace.
 ///
@@ -34,6 +35,14 @@ pub struct Engine {
     keys: [Keys; Kind::ALL.len()],
     /// This process's attachments.
     pieces: crate::shm::pieces::Pieces,
+}
+
+fn known_thread() -> core::result::Result<(), Fault> {
+    let thread = crate::process::thread();
+    thread.map(drop).map_err(|errno| Fault {
+        what: "cannot set this process up",
+        errno,
+    })
 }
 
 /// What the `get` call of a mechanism adds to what all have in common.
@@ -50,16 +59,31 @@ struct Asked<'a> {
 impl Engine {
     /// The engine of this namespace.
     pub fn new(ns: Namespace) -> core::result::Result<Engine, Fault> {
-        crate::process::thread().map_err(|errno| Fault {
-            what: "cannot set this process up",
-            errno,
-        })?;
+        known_thread()?;
         Ok(Engine {
             ns,
             tables: [const { Table::new() }; Kind::ALL.len()],
             keys: [const { Keys::new() }; Kind::ALL.len()],
             pieces: crate::shm::pieces::Pieces::new(),
         })
+    }
+
+    /// [`Engine::new`] in the place where it stays: it is large for the stack of a small thread.
+    pub fn new_in(
+        place: &mut MaybeUninit<Engine>,
+        ns: Namespace,
+    ) -> core::result::Result<&mut Engine, Fault> {
+        known_thread()?;
+        let engine = place.as_mut_ptr();
+        // SAFETY: all fields are written, into memory that is ours to write.
+        #[allow(unsafe_code)]
+        unsafe {
+            (&raw mut (*engine).ns).write(ns);
+            (&raw mut (*engine).tables).write([const { Table::new() }; Kind::ALL.len()]);
+            (&raw mut (*engine).keys).write([const { Keys::new() }; Kind::ALL.len()]);
+            (&raw mut (*engine).pieces).write(crate::shm::pieces::Pieces::new());
+            Ok(&mut *engine)
+        }
     }
 
     /// Its namespace.

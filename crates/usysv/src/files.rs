@@ -10,7 +10,7 @@
 //! not followed through a link, those before it are.
 
 use crate::errno::{Errno, Result};
-use crate::path::{Digits, Path};
+use crate::path::{Digits, Long, Path, Text};
 use crate::sys::{self, Fd};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -27,7 +27,7 @@ const FLAGS: i32 = libc::O_ACCMODE
 static PLAIN: AtomicU32 = AtomicU32::new(0);
 
 /// Opens a name of any kind; never waits, never follows a link. ELOOP: there is one.
-pub(crate) fn open(path: &Path, flags: i32, mode: u32) -> Result<Fd> {
+pub(crate) fn open(path: &Path<'_>, flags: i32, mode: u32) -> Result<Fd> {
     let flags = flags & FLAGS;
     let mode = if flags & libc::O_CREAT != 0 {
         mode & 0o7777
@@ -35,7 +35,7 @@ pub(crate) fn open(path: &Path, flags: i32, mode: u32) -> Result<Fd> {
         0
     };
     if PLAIN.load(Relaxed) == 0 {
-        match sys::open_without_links(path.as_c(), flags | libc::O_NONBLOCK, mode) {
+        match path.with_c(|c| sys::open_without_links(c, flags | libc::O_NONBLOCK, mode)) {
             Err(Errno::ENOSYS | Errno::EPERM) if !has_openat2() => PLAIN.store(1, Relaxed),
             other => return other,
         }
@@ -50,7 +50,7 @@ fn has_openat2() -> bool {
 }
 
 /// Opens a plain file that has this name only. EIO: it is something else.
-pub(crate) fn open_file(path: &Path, flags: i32, mode: u32) -> Result<Fd> {
+pub(crate) fn open_file(path: &Path<'_>, flags: i32, mode: u32) -> Result<Fd> {
     let fd = open(path, flags & !libc::O_TRUNC, mode)?;
     check(&sys::fstat(&fd)?)?;
     if flags & libc::O_TRUNC != 0 && flags & libc::O_ACCMODE != libc::O_RDONLY {
@@ -68,7 +68,7 @@ pub(crate) fn check(st: &libc::stat) -> Result<()> {
 }
 
 /// Opens a file that the caller has mapped, by its device and inode. EIDRM: the name is another's.
-pub(crate) fn open_again(path: &Path, file: [u64; 2]) -> Result<Fd> {
+pub(crate) fn open_again(path: &Path<'_>, file: [u64; 2]) -> Result<Fd> {
     let fd = open(path, libc::O_RDWR, 0)?;
     let st = sys::fstat(&fd)?;
     match [st.st_dev, st.st_ino] == file {
@@ -81,11 +81,11 @@ pub(crate) fn open_again(path: &Path, file: [u64; 2]) -> Result<Fd> {
 pub(crate) struct Found {
     /// Held, as the path leads through it.
     _fd: Fd,
-    path: Path,
+    path: Text,
 }
 
 impl Found {
-    pub fn of(path: &Path) -> Result<Found> {
+    pub fn of(path: &Path<'_>) -> Result<Found> {
         let fd = within(path, |directory, name| {
             sys::open_in(directory, name, libc::O_PATH, 0)
         })?;
@@ -106,108 +106,105 @@ impl Found {
 }
 
 /// A path that leads to an open file, whatever its name is by now.
-fn descriptor(fd: &Fd) -> Result<Path> {
-    Path::of(&[
+fn descriptor(fd: &Fd) -> Result<Text> {
+    Text::of(&[
         b"/proc/self/fd/",
         Digits::decimal(fd.raw() as u64).as_bytes(),
     ])
 }
 
 /// Calls `f` with the directory of a path, open, and the name in it.
-pub(crate) fn within<T>(path: &Path, f: impl FnOnce(&Fd, &CStr) -> Result<T>) -> Result<T> {
-    let bytes = path.as_bytes();
-    let slash = bytes
-        .iter()
-        .rposition(|&c| c == b'/')
-        .ok_or(Errno::EINVAL)?;
-    let name = path.as_c().to_bytes_with_nul().get(slash + 1..);
-    let name = CStr::from_bytes_with_nul(name.unwrap_or(b"\0")).map_err(|_| Errno::EINVAL)?;
-    let directory = Path::of(&[bytes.get(..slash.max(1)).unwrap_or(b"/")])?;
-    f(&open_directory(&directory)?, name)
+pub(crate) fn within<T>(path: &Path<'_>, f: impl FnOnce(&Fd, &CStr) -> Result<T>) -> Result<T> {
+    let directory = open_directory(&path.directory()?)?;
+    path.with_last_name(|name| f(&directory, name))
 }
 
 /// A directory, to be used with the calls that take one.
-pub(crate) fn open_directory(path: &Path) -> Result<Fd> {
+pub(crate) fn open_directory(path: &Path<'_>) -> Result<Fd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
-    match PLAIN.load(Relaxed) {
-        0 => match sys::open_without_links(path.as_c(), flags, 0) {
-            Err(Errno::ENOSYS | Errno::EPERM) if !has_openat2() => sys::open(path.as_c(), flags, 0),
+    path.with_c(|path| match PLAIN.load(Relaxed) {
+        0 => match sys::open_without_links(path, flags, 0) {
+            Err(Errno::ENOSYS | Errno::EPERM) if !has_openat2() => sys::open(path, flags, 0),
             other => other,
         },
-        _ => sys::open(path.as_c(), flags, 0),
-    }
+        _ => sys::open(path, flags, 0),
+    })
 }
 
-/// A path without any link before its last name; as it is where that cannot be told.
-pub(crate) fn settle(path: &Path) -> Result<Path> {
+/// Frees a path of links before its last name, and of slashes behind it; leaves it where that cannot
+/// be told.
+pub(crate) fn settle(path: &mut Long) -> Result<()> {
     let bytes = path.as_bytes();
     let end = bytes.iter().rposition(|&c| c != b'/').map_or(0, |n| n + 1);
-    let bytes = bytes.get(..end).unwrap_or(b"");
+    path.truncate(end);
+    let bytes = path.as_bytes();
     let slash = bytes
         .iter()
         .rposition(|&c| c == b'/')
         .ok_or(Errno::EINVAL)?;
-    let (before, name) = bytes.split_at(slash);
-    let before = Path::of(&[before, b"/."])?;
-    let Ok(fd) = sys::open(before.as_c(), libc::O_PATH | libc::O_DIRECTORY, 0) else {
-        return Path::of(&[bytes]);
-    };
-    let link = descriptor(&fd)?;
-    let mut text = [0; 1024];
-    match sys::readlink(link.as_c(), &mut text) {
-        Ok(1) => Path::of(&[name]),
-        Ok(len) if text.starts_with(b"/") => Path::of(&[text.get(..len).unwrap_or(&[]), name]),
-        _ => Path::of(&[bytes]),
+    let mut before = Path::at(bytes.get(..slash).unwrap_or(&[]));
+    before.push(b"/.")?;
+    let how = libc::O_PATH | libc::O_DIRECTORY;
+    match before.with_c(|before| sys::open(before, how, 0)) {
+        Ok(fd) => replace_with_target(path, slash, &fd),
+        Err(_) => Ok(()),
     }
 }
 
-pub(crate) fn unlink(path: &Path) -> Result<()> {
+/// The first `len` bytes of a path become where an open directory is.
+#[inline(never)]
+fn replace_with_target(path: &mut Long, len: usize, directory: &Fd) -> Result<()> {
+    let mut text = [0; 1024];
+    match sys::readlink(descriptor(directory)?.as_c(), &mut text) {
+        Ok(1) => path.replace_start(len, b""),
+        Ok(there) if there < text.len() && text.starts_with(b"/") => {
+            path.replace_start(len, text.get(..there).unwrap_or(&[]))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn unlink(path: &Path<'_>) -> Result<()> {
     within(path, |directory, name| sys::unlink(directory, name, 0))
 }
 
-pub(crate) fn rmdir(path: &Path) -> Result<()> {
+pub(crate) fn rmdir(path: &Path<'_>) -> Result<()> {
     within(path, |directory, name| {
         sys::unlink(directory, name, libc::AT_REMOVEDIR)
     })
 }
 
-pub(crate) fn mkdir(path: &Path, mode: u32) -> Result<()> {
+pub(crate) fn mkdir(path: &Path<'_>, mode: u32) -> Result<()> {
     within(path, |directory, name| sys::mkdir(directory, name, mode))
 }
 
 /// The text of a link. EINVAL: not a link.
-pub(crate) fn readlink(path: &Path, text: &mut [u8]) -> Result<usize> {
+pub(crate) fn readlink(path: &Path<'_>, text: &mut [u8]) -> Result<usize> {
     within(path, |directory, name| {
         sys::readlink_in(directory, name, text)
     })
 }
 
 /// `stat` of the name itself.
-pub(crate) fn lstat(path: &Path) -> Result<libc::stat> {
+pub(crate) fn lstat(path: &Path<'_>) -> Result<libc::stat> {
     within(path, sys::lstat_in)
 }
 
 /// A link that holds a text; fails when the name is taken.
-pub(crate) fn symlink(text: &Path, at: &Path) -> Result<()> {
+pub(crate) fn symlink(text: &Text, at: &Path<'_>) -> Result<()> {
     within(at, |directory, name| {
         sys::symlink(text.as_c(), directory, name)
     })
 }
 
 /// Another name, in the same directory, for a file; fails when the name is taken.
-pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn rename_new(from: &Path<'_>, to: &Path<'_>) -> Result<()> {
     within(from, |directory, from| {
-        let start = to.as_bytes().iter().rposition(|&c| c == b'/');
-        let name = to
-            .as_c()
-            .to_bytes_with_nul()
-            .get(start.map_or(0, |n| n + 1)..);
-        let to = CStr::from_bytes_with_nul(name.unwrap_or(b"\0")).map_err(|_| Errno::EINVAL)?;
-        sys::rename_new(directory, from, to)
+        to.with_last_name(|to| sys::rename_new(directory, from, to))
     })
 }
 
 /// Sets a directory's mode.
-pub(crate) fn chmod_directory(path: &Path, mode: u32) -> Result<()> {
+pub(crate) fn chmod_directory(path: &Path<'_>, mode: u32) -> Result<()> {
     sys::fchmod(&open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)?, mode)
 }

@@ -1,7 +1,7 @@
 //! Whether somebody that shared memory names still lives.
 
 use crate::errno::{Errno, Result};
-use crate::path::{Digits, Path, parse_decimal};
+use crate::path::{Digits, Text, parse_decimal};
 use crate::process::{self, Identity};
 use crate::sys;
 
@@ -98,8 +98,8 @@ fn is_gone(e: Errno) -> bool {
     matches!(e, Errno::ENOENT | Errno::ESRCH) && sys::has_proc()
 }
 
-fn stat_path(directory: &[&[u8]]) -> Result<Path> {
-    let mut path = Path::of(directory)?;
+fn stat_path(directory: &[&[u8]]) -> Result<Text> {
+    let mut path = Text::of(directory)?;
     path.push(b"/stat")?;
     Ok(path)
 }
@@ -108,7 +108,7 @@ fn stat_path(directory: &[&[u8]]) -> Result<Path> {
 struct Stat<'a>(&'a [u8]);
 
 impl Stat<'_> {
-    fn read<'a>(path: &Path, text: &'a mut [u8; 512]) -> Result<Stat<'a>> {
+    fn read<'a>(path: &Text, text: &'a mut [u8; 512]) -> Result<Stat<'a>> {
         let fd = sys::open(path.as_c(), libc::O_RDONLY, 0)?;
         let len = sys::read(&fd, text, 0)?;
         let text = text.get(..len).unwrap_or(&[]);

@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use crate::lines::find_line;
-use crate::path::{Digits, Path, parse_decimal};
+use crate::path::{Digits, Text, parse_decimal};
 
 /// A line: `start-end perms offset device inode path`.
 pub(crate) struct Line<'a> {
@@ -65,7 +65,7 @@ pub(crate) fn find<T>(
     mut pick: impl FnMut(&Line<'_>) -> Option<T>,
 ) -> Result<Option<T>, Untold> {
     let pid = Digits::decimal(u64::from(pid));
-    let Ok(path) = Path::of(&[b"/proc/", pid.as_bytes(), b"/maps"]) else {
+    let Ok(path) = Text::of(&[b"/proc/", pid.as_bytes(), b"/maps"]) else {
         return Err(Untold::Hidden);
     };
     let mut any = false;

@@ -30,7 +30,7 @@ use crate::environment;
 use crate::errno::{Errno, Result};
 use crate::files;
 use crate::map::{Map, Shared};
-use crate::path::{Digits, Path};
+use crate::path::{Digits, Long, Path};
 use crate::registry::Counters;
 use crate::shm::Huge;
 use crate::sys::{self, Fd};
@@ -104,7 +104,12 @@ unsafe impl Shared for Head {}
 
 /// An open namespace.
 pub struct Namespace {
-    path: Path,
+    path: Long,
+    files: Files,
+}
+
+/// Its files, mapped: what of a namespace is moved about while it is opened, as its path is long.
+struct Files {
     head: Map,
     counters: Map,
     bells: Map,
@@ -115,57 +120,50 @@ pub struct Namespace {
 
 // SAFETY: the mappings are shared memory that is only reached through atomics.
 #[allow(unsafe_code)]
-unsafe impl Send for Namespace {}
+unsafe impl Send for Files {}
 // SAFETY: as above.
 #[allow(unsafe_code)]
-unsafe impl Sync for Namespace {}
+unsafe impl Sync for Files {}
 
 impl Namespace {
     /// The namespace that `USYSV_NS` or `--ns` names: an absolute path, or a name (then among the
     /// user's own); `None` asks the environment, and without it takes the machine-wide
     /// `/dev/shm/usysv` if root has made it sticky, else the user's own. Made when missing.
+    #[inline(never)]
     pub fn select(choice: Option<&CStr>) -> core::result::Result<Namespace, Fault> {
-        match choice.or_else(|| environment::value(c"USYSV_NS")) {
-            Some(path) if path.to_bytes().starts_with(b"/") => {
-                let path = Path::of(&[path.to_bytes()]).during("the namespace's path")?;
-                Namespace::make(path)
-            }
-            Some(name) => Namespace::own(Some(name.to_bytes())),
-            None => {
-                let shared = Path::of(&[b"/dev/shm/usysv"]).during("the namespace's path")?;
-                match sys::lstat(shared.as_c()) {
-                    Ok(st) if st.st_uid == 0 && is_shared(&st) => Namespace::make(shared),
-                    _ => Namespace::own(None),
-                }
-            }
-        }
+        let mut path = Long::empty();
+        choose(choice, &mut path)?;
+        let files = Files::make(&mut path)?;
+        Ok(Namespace { path, files })
     }
 
     /// An existing namespace.
     pub fn open(path: &CStr) -> core::result::Result<Namespace, Fault> {
-        let path = Path::of(&[path.to_bytes()]).during("the namespace's path")?;
-        let path = settled(&path)?;
-        check_directory(&path)?;
-        Namespace::attach(path, true)
+        let mut whole = Long::empty();
+        push(&mut whole, &[path.to_bytes()])?;
+        settle(&mut whole)?;
+        check_directory(&whole)?;
+        let files = Files::open(&whole, true)?;
+        Ok(Namespace { path: whole, files })
     }
 
     /// A fresh namespace with a name that nobody has, in `parent` or where namespaces are made.
     pub fn create_private(parent: Option<&CStr>) -> core::result::Result<Namespace, Fault> {
         let base = match parent {
-            Some(parent) => Path::of(&[parent.to_bytes()]).during("the parent's path")?,
+            Some(parent) => parent.to_bytes(),
             None => base()?,
         };
         let seed = u64::from(sys::getpid()) << 32 ^ sys::monotonic_ms();
         for n in 0..1000 {
-            let mut path = base;
-            path.push(b"/usysv-private.")
-                .and_then(|()| path.push(Digits::decimal(seed.wrapping_add(n)).as_bytes()))
-                .during("the namespace's path")?;
-            let path = settled(&path)?;
-            match files::mkdir(&path, 0o700) {
+            let mut path = Long::empty();
+            let number = Digits::decimal(seed.wrapping_add(n));
+            push(&mut path, &[base, b"/usysv-private.", number.as_bytes()])?;
+            settle(&mut path)?;
+            match files::mkdir(&path.path(), 0o700) {
                 Ok(()) => {
                     open_up(&path)?;
-                    return Namespace::make(path);
+                    let files = Files::make(&mut path)?;
+                    return Ok(Namespace { path, files });
                 }
                 Err(Errno::EEXIST) => {}
                 Err(errno) => {
@@ -182,58 +180,66 @@ impl Namespace {
         })
     }
 
-    /// A namespace of the user's own.
-    fn own(name: Option<&[u8]>) -> core::result::Result<Namespace, Fault> {
-        let mut path = base()?;
-        path.push(b"/usysv-")
-            .and_then(|()| path.push(Digits::decimal(u64::from(sys::geteuid())).as_bytes()))
-            .during("the namespace's path")?;
-        if let Some(name) = name {
-            let plain = |c: &u8| c.is_ascii_alphanumeric() || b"._-".contains(c);
-            if name.is_empty() || name.len() > 64 || !name.iter().all(plain) {
-                let what = "a namespace's name has 1 to 64 letters, digits, '.', '_' and '-'";
-                return Err(Fault {
-                    what,
-                    errno: Errno::EINVAL,
-                });
-            }
-            path.push(b".")
-                .and_then(|()| path.push(name))
-                .during("the namespace's path")?;
-        }
-        if let Ok(st) = sys::lstat(path.as_c())
-            && st.st_uid != sys::geteuid()
-            && st.st_uid != 0
-        {
-            let what = "the namespace's directory belongs to somebody else";
-            return Err(Fault {
-                what,
-                errno: Errno::EACCES,
-            });
-        }
-        Namespace::make(path)
+    fn head(&self) -> Result<&Head> {
+        self.files.head()
     }
 
-    /// Opens it; makes it when missing.
-    fn make(path: Path) -> core::result::Result<Namespace, Fault> {
-        let path = settled(&path)?;
-        match files::mkdir(&path, 0o700) {
-            Ok(()) => open_up(&path)?,
-            Err(Errno::EEXIST) => {}
-            Err(errno) if check_directory(&path).is_err() => {
-                return Err(Fault {
-                    what: "cannot make the namespace's directory",
-                    errno,
-                });
-            }
-            Err(_) => {}
-        }
-        check_directory(&path)?;
-        Namespace::attach(path, true)
+    /// The bells. Not unmapped when the namespace is dropped: threads have their cells in their
+    /// robust lists.
+    pub(crate) fn bells(&self) -> &Map {
+        &self.files.bells
     }
 
-    fn attach(path: Path, may_make: bool) -> core::result::Result<Namespace, Fault> {
-        let name = file(&path, b"/ns").during("the namespace's path")?;
+    pub(crate) fn counters(&self) -> Result<&Counters> {
+        self.files.counters.at(0)
+    }
+
+    /// Whether users besides the owner can write to the file of an object with this mode, and cut it off.
+    pub(crate) fn lets_others_write(&self, mode: u32) -> bool {
+        self.files.shared && mode & 0o066 != 0
+    }
+
+    /// Whether somebody cut the file `counters` off under us.
+    pub(crate) fn counters_are_lost(&self) -> bool {
+        self.files.counters.is_lost()
+    }
+
+    /// Its directory, an absolute path.
+    pub fn path(&self) -> &CStr {
+        self.path.as_c()
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn file(&self, parts: &[&[u8]]) -> Result<Path<'_>> {
+        self.path.path().file(parts)
+    }
+
+    /// Removes the directory and everything in it. Programs that still use it find their objects
+    /// gone when they next make one.
+    pub fn destroy(&self) -> core::result::Result<(), Fault> {
+        for dir in DIRECTORIES {
+            empty(&self.path, dir).during("cannot empty the namespace's directory")?;
+            let path = self.file(&[dir]).during("the namespace's path")?;
+            files::rmdir(&path).during("cannot remove the namespace's directory")?;
+        }
+        for name in [b"bells".as_slice(), b"counters", b"ns"] {
+            let path = file(&self.path, name).during("the namespace's path")?;
+            files::unlink(&path).during("cannot remove the namespace's files")?;
+        }
+        files::rmdir(&self.path.path()).during("cannot remove the namespace's directory")
+    }
+}
+
+impl Files {
+    /// Opens them, with the path freed of links; makes them when missing.
+    fn make(path: &mut Long) -> core::result::Result<Files, Fault> {
+        make_directory(path)?;
+        Files::open(path, true)
+    }
+
+    #[inline(never)]
+    fn open(path: &Long, may_make: bool) -> core::result::Result<Files, Fault> {
+        let name = file(path, b"ns").during("the namespace's path")?;
         let opened = match files::open_file(&name, libc::O_RDWR, 0) {
             Err(Errno::EACCES | Errno::EROFS | Errno::EPERM) => {
                 files::open_file(&name, libc::O_RDONLY, 0).map(|fd| (fd, false))
@@ -242,15 +248,14 @@ impl Namespace {
         };
         let (fd, writable) = match opened {
             Err(Errno::ENOENT) if may_make => {
-                lay_out(&path)?;
-                return Namespace::attach(path, false);
+                lay_out(path)?;
+                return Files::open(path, false);
             }
             other => other.during("cannot open the namespace's file 'ns'")?,
         };
         let head = map_file(&fd, FILE_LEN, writable).during("the namespace's file 'ns'")?;
         let mode = sys::fstat(&fd).during("the namespace's file 'ns'")?.st_mode;
-        let mut ns = Namespace {
-            path,
+        let mut ns = Files {
             counters: head,
             bells: head,
             head,
@@ -265,16 +270,16 @@ impl Namespace {
                     errno: Errno::ESTALE,
                 });
             }
-            lay_out(&path)?;
-            return Namespace::attach(path, false);
+            lay_out(path)?;
+            return Files::open(path, false);
         }
-        let name = file(&path, b"/counters").during("the namespace's path")?;
+        let name = file(path, b"counters").during("the namespace's path")?;
         let fd = files::open_file(&name, libc::O_RDWR, 0)
             .during("cannot open the namespace's file 'counters'")?;
         let counters =
             map_file(&fd, size_of::<Counters>(), true).during("the namespace's file 'counters'")?;
         ns.counters = counters;
-        let name = file(&path, b"/bells").during("the namespace's path")?;
+        let name = file(path, b"bells").during("the namespace's path")?;
         let fd = files::open_file(&name, libc::O_RDWR, 0)
             .during("cannot open the namespace's file 'bells'")?;
         ns.bells = map_file(&fd, bell::FILE_LEN, true).during("the namespace's file 'bells'")?;
@@ -310,59 +315,9 @@ impl Namespace {
     fn head(&self) -> Result<&Head> {
         self.head.at(0)
     }
-
-    /// The bells. Not unmapped when the namespace is dropped: threads have their cells in their
-    /// robust lists.
-    pub(crate) fn bells(&self) -> &Map {
-        &self.bells
-    }
-
-    pub(crate) fn counters(&self) -> Result<&Counters> {
-        self.counters.at(0)
-    }
-
-    /// Whether users besides the owner can write to the file of an object with this mode, and cut it off.
-    pub(crate) fn lets_others_write(&self, mode: u32) -> bool {
-        self.shared && mode & 0o066 != 0
-    }
-
-    /// Whether somebody cut the file `counters` off under us.
-    pub(crate) fn counters_are_lost(&self) -> bool {
-        self.counters.is_lost()
-    }
-
-    /// Its directory, an absolute path.
-    pub fn path(&self) -> &CStr {
-        self.path.as_c()
-    }
-
-    /// The path of a file in it.
-    pub(crate) fn file(&self, parts: &[&[u8]]) -> Result<Path> {
-        let mut path = self.path;
-        for part in parts {
-            path.push(b"/")?;
-            path.push(part)?;
-        }
-        Ok(path)
-    }
-
-    /// Removes the directory and everything in it. Programs that still use it find their objects
-    /// gone when they next make one.
-    pub fn destroy(&self) -> core::result::Result<(), Fault> {
-        for dir in DIRECTORIES {
-            empty(&self.path, dir).during("cannot empty the namespace's directory")?;
-            let path = self.file(&[dir]).during("the namespace's path")?;
-            files::rmdir(&path).during("cannot remove the namespace's directory")?;
-        }
-        for name in [b"/bells".as_slice(), b"/counters", b"/ns"] {
-            let path = file(&self.path, name).during("the namespace's path")?;
-            files::unlink(&path).during("cannot remove the namespace's files")?;
-        }
-        files::rmdir(&self.path).during("cannot remove the namespace's directory")
-    }
 }
 
-impl Drop for Namespace {
+impl Drop for Files {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
         if let Ok(word) = bell::users(&self.bells) {
@@ -380,10 +335,68 @@ impl Drop for Namespace {
 
 const DIRECTORIES: [&[u8]; 6] = [b"msg", b"sem", b"shm", b"key", b"limits", b"posix"];
 
-fn file(dir: &Path, name: &[u8]) -> Result<Path> {
-    let mut path = *dir;
-    path.push(name)?;
-    Ok(path)
+fn file<'a>(dir: &'a Long, name: &[u8]) -> Result<Path<'a>> {
+    dir.path().file(&[name])
+}
+
+fn push(path: &mut Long, parts: &[&[u8]]) -> core::result::Result<(), Fault> {
+    let pushed = parts.iter().try_for_each(|part| path.push(part));
+    pushed.during("the namespace's path")
+}
+
+/// The path of the namespace that [`Namespace::select`] selects.
+#[inline(never)]
+fn choose(choice: Option<&CStr>, path: &mut Long) -> core::result::Result<(), Fault> {
+    match choice.or_else(|| environment::value(c"USYSV_NS")) {
+        Some(whole) if whole.to_bytes().starts_with(b"/") => push(path, &[whole.to_bytes()]),
+        Some(name) => own(Some(name.to_bytes()), path),
+        None => match sys::lstat(c"/dev/shm/usysv") {
+            Ok(st) if st.st_uid == 0 && is_shared(&st) => push(path, &[b"/dev/shm/usysv"]),
+            _ => own(None, path),
+        },
+    }
+}
+
+/// Makes the directory when missing, with the path freed of links.
+#[inline(never)]
+fn make_directory(path: &mut Long) -> core::result::Result<(), Fault> {
+    settle(path)?;
+    match files::mkdir(&path.path(), 0o700) {
+        Ok(()) => open_up(path)?,
+        Err(Errno::EEXIST) => {}
+        Err(errno) if check_directory(path).is_err() => {
+            return Err(Fault {
+                what: "cannot make the namespace's directory",
+                errno,
+            });
+        }
+        Err(_) => {}
+    }
+    check_directory(path)
+}
+
+/// The path of the user's own namespace, or of the one with a name.
+fn own(name: Option<&[u8]>, path: &mut Long) -> core::result::Result<(), Fault> {
+    let user = Digits::decimal(u64::from(sys::geteuid()));
+    push(path, &[base()?, b"/usysv-", user.as_bytes()])?;
+    if let Some(name) = name {
+        let plain = |c: &u8| c.is_ascii_alphanumeric() || b"._-".contains(c);
+        if name.is_empty() || name.len() > 64 || !name.iter().all(plain) {
+            let what = "a namespace's name has 1 to 64 letters, digits, '.', '_' and '-'";
+            return Err(Fault {
+                what,
+                errno: Errno::EINVAL,
+            });
+        }
+        push(path, &[b".", name])?;
+    }
+    match sys::lstat(path.as_c()) {
+        Ok(st) if st.st_uid != sys::geteuid() && st.st_uid != 0 => Err(Fault {
+            what: "the namespace's directory belongs to somebody else",
+            errno: Errno::EACCES,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn is_shared(st: &libc::stat) -> bool {
@@ -391,19 +404,19 @@ fn is_shared(st: &libc::stat) -> bool {
 }
 
 /// What root makes is for everybody, as its programs may become other users.
-fn open_up(path: &Path) -> core::result::Result<(), Fault> {
+fn open_up(path: &Long) -> core::result::Result<(), Fault> {
     if sys::geteuid() == 0 {
-        files::chmod_directory(path, 0o1777)
+        files::chmod_directory(&path.path(), 0o1777)
             .during("cannot open the namespace's directory to all")?;
     }
     Ok(())
 }
 
-fn settled(path: &Path) -> core::result::Result<Path, Fault> {
+fn settle(path: &mut Long) -> core::result::Result<(), Fault> {
     files::settle(path).during("the namespace's directory")
 }
 
-fn check_directory(path: &Path) -> core::result::Result<(), Fault> {
+fn check_directory(path: &Long) -> core::result::Result<(), Fault> {
     let st = sys::lstat(path.as_c()).during("the namespace's directory")?;
     match st.st_mode & libc::S_IFMT {
         libc::S_IFDIR => Ok(()),
@@ -419,19 +432,16 @@ fn check_directory(path: &Path) -> core::result::Result<(), Fault> {
 }
 
 /// Where namespaces are made: the first of these that is a directory which we may write to.
-fn base() -> core::result::Result<Path, Fault> {
+fn base() -> core::result::Result<&'static [u8], Fault> {
     let env = |name: &CStr| environment::value(name).map_or(b"".as_slice(), CStr::to_bytes);
-    for dir in [
+    let usable = |dir: &&[u8]| dir.starts_with(b"/") && sys::usable_directory(dir);
+    let directories = [
         b"/dev/shm",
         env(c"XDG_RUNTIME_DIR"),
         env(c"TMPDIR"),
         b"/tmp",
-    ] {
-        if dir.starts_with(b"/") && sys::usable_directory(dir) {
-            return Path::of(&[dir]).during("the namespace's path");
-        }
-    }
-    Err(Fault {
+    ];
+    directories.into_iter().find(usable).ok_or(Fault {
         what: "none of /dev/shm, $XDG_RUNTIME_DIR, $TMPDIR and /tmp can be written to",
         errno: Errno::EACCES,
     })
@@ -447,16 +457,17 @@ fn map_file(fd: &Fd, len: usize, writable: bool) -> Result<Map> {
 }
 
 /// Makes the directories and files, or empties what an earlier boot left.
-fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
-    let directory = files::open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+#[inline(never)]
+fn lay_out(path: &Long) -> core::result::Result<(), Fault> {
+    let directory = files::open(&path.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)
         .during("cannot open the namespace's directory")?;
     sys::flock(&directory, libc::LOCK_EX).during("cannot lock the namespace's directory")?;
-    if Namespace::attach(*path, false).is_ok() {
+    if Files::open(path, false).is_ok() {
         return Ok(());
     }
     let shared = is_shared(&sys::fstat(&directory).during("the namespace's directory")?);
     for dir in DIRECTORIES {
-        let name = Path::of(&[path.as_bytes(), b"/", dir]).during("the namespace's path")?;
+        let name = file(path, dir).during("the namespace's path")?;
         match files::mkdir(&name, 0o700) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => {
@@ -475,17 +486,17 @@ fn lay_out(path: &Path) -> core::result::Result<(), Fault> {
         empty(path, dir).during("cannot empty the namespace of an earlier boot")?;
         crashpoint!("lay_out.directory");
     }
-    limits::write_texts(path).during("cannot write the namespace's limits")?;
+    limits::write_texts(&path.path()).during("cannot write the namespace's limits")?;
     crashpoint!("lay_out.limits");
     let mode = if shared { 0o666 } else { 0o600 };
     // Of the bells the page with the users' word (`pidns`); threads back the others.
-    new_file(path, b"/bells", bell::FILE_LEN, 4096, mode, |_| Ok(()))
+    new_file(path, b"bells", bell::FILE_LEN, 4096, mode, |_| Ok(()))
         .during("cannot make the namespace's file 'bells'")?;
     let len = size_of::<Counters>();
-    new_file(path, b"/counters", len, len, mode, |_| Ok(()))
+    new_file(path, b"counters", len, len, mode, |_| Ok(()))
         .during("cannot make the namespace's file 'counters'")?;
     let mode = if shared { 0o644 } else { 0o600 };
-    new_file(path, b"/ns", FILE_LEN, FILE_LEN, mode, fill_head)
+    new_file(path, b"ns", FILE_LEN, FILE_LEN, mode, fill_head)
         .during("cannot make the namespace's file 'ns'")
 }
 
@@ -501,15 +512,16 @@ fn fill_head(map: &Map) -> Result<()> {
 }
 
 /// A file that appears under its name only when it is whole. Under the directory's lock.
+#[inline(never)]
 fn new_file(
-    dir: &Path,
+    dir: &Long,
     name: &[u8],
     len: usize,
     backed: usize,
     mode: u32,
     fill: impl FnOnce(&Map) -> Result<()>,
 ) -> Result<()> {
-    let (part, name) = (file(dir, b"/.part")?, file(dir, name)?);
+    let (part, name) = (file(dir, b".part")?, file(dir, name)?);
     let _ = files::unlink(&part);
     let fd = files::open(&part, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
     sys::ftruncate(&fd, len as u64)?;
@@ -534,11 +546,14 @@ fn new_file(
 }
 
 /// Unlinks every file of a directory in the namespace.
-fn empty(ns: &Path, dir: &[u8]) -> Result<()> {
-    let path = Path::of(&[ns.as_bytes(), b"/", dir])?;
+#[inline(never)]
+fn empty(ns: &Long, dir: &[u8]) -> Result<()> {
+    let path = file(ns, dir)?;
     let mut result = Ok(());
     crate::dir::each_name(&path, |name| {
-        let gone = Path::of(&[path.as_bytes(), b"/", name]).and_then(|p| Huge::remove(&p));
+        let gone = path
+            .file(&[b""])
+            .and_then(|p| Huge::remove(&p.with_last(name)));
         if gone.is_err() {
             result = gone;
         }

@@ -64,7 +64,7 @@ impl PosixShm {
 }
 
 /// ENOENT: not a name.
-fn path(ns: &Namespace, name: &CStr) -> Result<Path> {
+fn path<'a>(ns: &'a Namespace, name: &'a CStr) -> Result<Path<'a>> {
     let name = name.to_bytes();
     let start = name.iter().position(|&c| c != b'/').unwrap_or(name.len());
     let name = name.get(start..).unwrap_or(&[]);
@@ -72,5 +72,5 @@ fn path(ns: &Namespace, name: &CStr) -> Result<Path> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.len() > 259 {
         return Err(Errno::ENOENT);
     }
-    ns.file(&[b"posix", name])
+    Ok(ns.file(&[b"posix", b""])?.with_last(name))
 }

@@ -21,7 +21,7 @@ use crate::lock::{Left, Lock};
 use crate::map::{Map, Shared};
 use crate::namespace::Namespace;
 use crate::object::{Identity, Kind, OBJECT_LEN, Object, index_of};
-use crate::path::{Digits, Path, parse_decimal};
+use crate::path::{Digits, Path, Text, parse_decimal};
 use crate::shm::Huge;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -62,7 +62,7 @@ pub(crate) enum Got {
 }
 
 /// Makes a file at a path.
-pub(crate) type Beside<'a> = &'a dyn Fn(&Path) -> Result<()>;
+pub(crate) type Beside<'a> = &'a dyn Fn(&Path<'_>) -> Result<()>;
 
 /// How to make an object.
 pub(crate) struct Plan<'a> {
@@ -125,7 +125,10 @@ impl Namespace {
     /// The id that has this key, if one has. Needs no permission on the object.
     pub(crate) fn find(&self, kind: Kind, key: i32) -> Result<Option<i32>> {
         let mut text = [0; 16];
-        match sys::readlink(self.key_path(kind, key)?.as_c(), &mut text) {
+        match self
+            .key_path(kind, key)?
+            .with_c(|path| sys::readlink(path, &mut text))
+        {
             Ok(len) => {
                 let id = parse_decimal(text.get(..len).unwrap_or(&[])).ok_or(Errno::EIO)?;
                 i32::try_from(id).map(Some).map_err(|_| Errno::EIO)
@@ -198,7 +201,7 @@ impl Namespace {
     /// What was to be looked at is gone.
     pub(crate) fn forget_lingering(&self, kind: Kind, index: u32) -> Result<()> {
         let _names = self.lock_names()?;
-        if sys::lstat(self.index_path(kind, index)?.as_c()).err() == Some(Errno::ENOENT) {
+        if self.index_path(kind, index)?.with_c(sys::lstat).err() == Some(Errno::ENOENT) {
             self.set_lingering(kind, index, false);
             crashpoint!("shm.lingering.forgotten");
         }
@@ -234,8 +237,8 @@ impl Namespace {
 
     /// Calls `visit` with every index that has a name, in order.
     pub(crate) fn each_index(&self, kind: Kind, mut visit: impl FnMut(u32)) -> Result<()> {
-        let used = self.used_places(kind)?;
-        for (i, word) in used.iter().enumerate() {
+        let mut used = self.used_places(kind)?;
+        for (i, word) in used.as_mut().iter().enumerate() {
             let mut rest = *word;
             while rest != 0 {
                 visit(i as u32 * 64 + rest.trailing_zeros());
@@ -245,12 +248,13 @@ impl Namespace {
         Ok(())
     }
 
-    /// The indexes that the directory names.
-    fn used_places(&self, kind: Kind) -> Result<[u64; PLACES / 64]> {
-        let mut used = [0u64; PLACES / 64];
+    /// The indexes that the directory names, a bit for each.
+    #[inline(never)]
+    fn used_places(&self, kind: Kind) -> Result<sys::Words> {
+        let mut used = sys::Words::new(PLACES / 64)?;
         crate::dir::each_name(&self.file(&[kind.name()])?, |name| {
             let index = parse_decimal(name).unwrap_or(u64::MAX) as usize;
-            if let Some(word) = used.get_mut(index / 64) {
+            if let Some(word) = used.as_mut().get_mut(index / 64) {
                 *word |= 1 << (index % 64);
             }
         })?;
@@ -275,8 +279,9 @@ impl Namespace {
         )?;
         crashpoint!("names.admit.one");
         if kind == Kind::Shm {
-            let data = self.data_of(index_of(id))?;
-            admit(&data.path, owned, owned.mode & 0o666)?;
+            self.on_data_of(index_of(id), |path, _| {
+                admit(path, owned, owned.mode & 0o666)
+            })?;
             crashpoint!("names.admit.both");
         }
         Ok(())
@@ -287,18 +292,18 @@ impl Namespace {
         files::open_directory(&self.file(&[kind.name()])?)
     }
 
-    pub(crate) fn index_path(&self, kind: Kind, index: u32) -> Result<Path> {
+    pub(crate) fn index_path(&self, kind: Kind, index: u32) -> Result<Path<'_>> {
         self.file(&[kind.name(), Digits::decimal(u64::from(index)).as_bytes()])
     }
 
     /// The file beside an object's: a segment's bytes.
-    pub(crate) fn beside_path(&self, kind: Kind, index: u32) -> Result<Path> {
+    pub(crate) fn beside_path(&self, kind: Kind, index: u32) -> Result<Path<'_>> {
         let mut path = self.index_path(kind, index)?;
         path.push(b".data")?;
         Ok(path)
     }
 
-    fn key_path(&self, kind: Kind, key: i32) -> Result<Path> {
+    fn key_path(&self, kind: Kind, key: i32) -> Result<Path<'_>> {
         let mut path = self.file(&[b"key", kind.name()])?;
         path.push(b".")?;
         path.push(Digits::hex(key as u32).as_bytes())?;
@@ -368,7 +373,7 @@ impl Names<'_> {
         &self,
         plan: &Plan<'_>,
         directory: &Fd,
-        part: &Path,
+        part: &Text,
         fd: Fd,
         in_use: u32,
     ) -> Result<Created> {
@@ -419,7 +424,7 @@ impl Names<'_> {
                 if plan.key != IPC_PRIVATE {
                     let key = self.ns.key_path(plan.kind, plan.key)?;
                     if let Err(e) =
-                        files::symlink(&Path::of(&[Digits::decimal(id as u64).as_bytes()])?, &key)
+                        files::symlink(&Text::of(&[Digits::decimal(id as u64).as_bytes()])?, &key)
                     {
                         let _ = sys::unlink(directory, name.as_c(), 0);
                         self.unlink_beside(plan.kind, index);
@@ -464,7 +469,11 @@ impl Names<'_> {
         let path = self.ns.beside_path(plan.kind, index)?;
         match make(&path) {
             Err(Errno::EEXIST)
-                if sys::lstat(self.ns.index_path(plan.kind, index)?.as_c()).is_err() =>
+                if self
+                    .ns
+                    .index_path(plan.kind, index)?
+                    .with_c(sys::lstat)
+                    .is_err() =>
             {
                 Huge::remove(&path).map_err(|_| Errno::EEXIST)?;
                 make(&path)?;
@@ -483,11 +492,10 @@ impl Names<'_> {
             return;
         };
         // Another user's name is not the caller's to unlink, but the memory may be its to give back.
-        if Huge::remove(&path).is_err()
-            && let Ok(data) = self.ns.data_of(index)
-            && let Ok(fd) = files::open_file(&data.path, libc::O_RDWR, 0)
-        {
-            let _ = sys::ftruncate(&fd, 0);
+        if Huge::remove(&path).is_err() {
+            let _ = self.ns.on_data_of(index, |path, _| {
+                sys::ftruncate(&files::open_file(path, libc::O_RDWR, 0)?, 0)
+            });
         }
     }
 
@@ -576,13 +584,18 @@ impl Names<'_> {
 
     /// Makes the hints anew from the directory.
     fn recount(&self, kind: Kind) -> Result<()> {
-        let named = self.ns.used_places(kind)?;
+        let mut named = self.ns.used_places(kind)?;
         let places = self.places(kind);
         let mut in_use = 0;
-        for ((used, lingering), named) in places.used.iter().zip(&places.lingering).zip(named) {
+        for ((used, lingering), named) in places
+            .used
+            .iter()
+            .zip(&places.lingering)
+            .zip(named.as_mut())
+        {
             // Nothing lingers without a name: what gets that place next would not be counted.
-            let left = lingering.fetch_and(named, Relaxed) & !used.load(Relaxed);
-            let truth = named & !left;
+            let left = lingering.fetch_and(*named, Relaxed) & !used.load(Relaxed);
+            let truth = *named & !left;
             used.store(truth, Relaxed);
             in_use += truth.count_ones();
         }
@@ -654,18 +667,18 @@ impl Names<'_> {
 }
 
 /// An object's name in its directory.
-fn index_name(index: u32) -> Result<Path> {
-    Path::of(&[Digits::decimal(u64::from(index)).as_bytes()])
+fn index_name(index: u32) -> Result<Text> {
+    Text::of(&[Digits::decimal(u64::from(index)).as_bytes()])
 }
 
 /// A file of the caller's own: leftovers of a killed creator of the same user are its to remove.
-fn part_name(plan: &Plan<'_>) -> Result<Path> {
+fn part_name(plan: &Plan<'_>) -> Result<Text> {
     let creator = Digits::decimal(u64::from(plan.owned.cuid));
-    Path::of(&[b".part.", creator.as_bytes()])
+    Text::of(&[b".part.", creator.as_bytes()])
 }
 
 /// Opens an object's file, after a look at what it is.
-fn open_object(kind: Kind, path: &Path) -> Result<(Identity, Fd)> {
+fn open_object(kind: Kind, path: &Path<'_>) -> Result<(Identity, Fd)> {
     let fd = files::open_file(path, libc::O_RDWR, 0)?;
     let mut head = [0; OBJECT_LEN];
     if sys::read(&fd, &mut head, 0)? != OBJECT_LEN {
@@ -689,7 +702,7 @@ fn vfs_class(bits: u32) -> u32 {
 }
 
 /// Sets a file's mode; an owner who is not the creator gets an entry in an access list.
-fn admit(path: &Path, owned: &Owned, mode: u32) -> Result<()> {
+fn admit(path: &Path<'_>, owned: &Owned, mode: u32) -> Result<()> {
     const USER_OBJ: u16 = 1;
     const USER: u16 = 2;
     const GROUP_OBJ: u16 = 4;

@@ -468,11 +468,35 @@ fn own_place(len: usize) -> usize {
     first.saturating_sub(WINDOW - before)
 }
 
-/// Anonymous zeroed private memory that is never given back: the process's own tables.
+/// Anonymous zeroed private memory: the process's own tables, which are never given back.
 pub fn private_memory(len: usize) -> Result<*mut u8> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     call!(SYS_mmap, own_place(len), len, prot, flags, usize::MAX, 0).map(|at| at as *mut u8)
+}
+
+/// Words, zero at first, for a moment: what is too large for a small stack.
+pub(crate) struct Words {
+    at: *mut u64,
+    count: usize,
+}
+
+impl Words {
+    pub fn new(count: usize) -> Result<Words> {
+        let at = private_memory(count * size_of::<u64>())?.cast();
+        Ok(Words { at, count })
+    }
+
+    pub fn as_mut(&mut self) -> &mut [u64] {
+        // SAFETY: so many were mapped, for this alone, and any bytes are words.
+        unsafe { core::slice::from_raw_parts_mut(self.at, self.count) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        unmap(self.at.cast(), self.count * size_of::<u64>());
+    }
 }
 
 /// Anonymous zeroed memory that fork children share.
@@ -681,19 +705,13 @@ pub(crate) unsafe fn zero_at(addr: usize, len: usize, prot: i32) -> Result<()> {
 
 /// Whether this is a directory that the caller may make files in.
 pub(crate) fn usable_directory(path: &[u8]) -> bool {
-    let Ok(path) = crate::path::Path::of(&[path, b"/."]) else {
-        return false;
+    let (here, how) = (libc::AT_FDCWD, libc::W_OK | libc::X_OK);
+    let usable = |path: &CStr| {
+        let asked = call!(SYS_faccessat2, here, path.as_ptr(), how, libc::AT_EACCESS);
+        asked.or_else(|_| call!(SYS_faccessat, here, path.as_ptr(), how))
     };
-    let how = libc::W_OK | libc::X_OK;
-    call!(
-        SYS_faccessat2,
-        libc::AT_FDCWD,
-        path.as_c().as_ptr(),
-        how,
-        libc::AT_EACCESS
-    )
-    .is_ok()
-        || call!(SYS_faccessat, libc::AT_FDCWD, path.as_c().as_ptr(), how).is_ok()
+    let mut path = crate::path::Path::at(path);
+    path.push(b"/.").and_then(|()| path.with_c(usable)).is_ok()
 }
 
 /// Whether /proc is mounted.

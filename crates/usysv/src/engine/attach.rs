@@ -92,8 +92,8 @@ impl Engine {
         if place.how != libc::MAP_FIXED_NOREPLACE {
             return 0;
         }
-        let data = self.ns.data_of(index_of(shmid));
-        let len = data.map_or(0, |data| data.st.st_size as usize);
+        let data = self.ns.stat_data_of(index_of(shmid));
+        let len = data.map_or(0, |st| st.st_size as usize);
         match sys::keep_free(place.addr, len) {
             Ok(at) if at == place.addr => len,
             // A kernel that does not know the flag took it elsewhere.

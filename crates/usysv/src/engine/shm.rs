@@ -17,6 +17,7 @@ use crate::sys;
 
 impl Engine {
     /// Looks after segments that may have gone with their last attacher.
+    #[inline(never)]
     fn sweep_segments(&self) {
         if self.ns.limits().shm_rmid_forced != 0 {
             // A directory that cannot be listed has nothing to be looked at.
@@ -66,7 +67,7 @@ impl Engine {
     }
 
     /// Makes the file of a segment's bytes.
-    fn make_data(&self, path: &Path, size: usize, owned: &crate::creds::Owned) -> Result<()> {
+    fn make_data(&self, path: &Path<'_>, size: usize, owned: &crate::creds::Owned) -> Result<()> {
         let how = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         let fd = files::open(path, how, 0o600)?;
         crashpoint!("create.data_made");

@@ -9,7 +9,7 @@ use crate::abi::IPCMNI;
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::files;
-use crate::path::{Digits, Path};
+use crate::path::{Digits, Path, Text};
 use crate::sys;
 use core::ffi::CStr;
 use core::mem::offset_of;
@@ -162,18 +162,18 @@ impl Namespace {
             let (text, whole) = self.read_text(file, &values);
             if let Some(read) = text {
                 values = read;
-            } else if late && self.writable {
+            } else if late && self.files.writable {
                 // Nothing was written, or nonsense: what counts stands there again.
-                let _ = write_text(&self.path, file, &values);
+                let _ = write_text(&self.path.path(), file, &values);
             }
             settled &= whole || text.is_some() && age > LINE_MS;
-            if self.writable {
+            if self.files.writable {
                 let changed = head.limits.iter().zip(values).skip(first).take(count);
                 changed.for_each(|(word, value)| word.store(value, Relaxed));
                 crashpoint!("limits.read.stored");
             }
         }
-        if (settled || late) && self.writable {
+        if (settled || late) && self.files.writable {
             head.edited.store(0, Relaxed);
             crashpoint!("limits.read.settled");
         }
@@ -192,14 +192,14 @@ impl Namespace {
         (parse_text(text, file, old), text.contains(&b'\n'))
     }
 
-    fn text_path(&self, name: &str) -> Result<Path> {
+    fn text_path(&self, name: &str) -> Result<Path<'_>> {
         self.file(&[b"limits", name.as_bytes()])
     }
 
     /// Calls `visit` with the path of a text file, named as in `/proc/sys/kernel`. EINVAL: no such.
     pub fn with_limit_path<T>(&self, file: &str, visit: impl FnOnce(&CStr) -> T) -> Result<T> {
         file_named(file)?;
-        Ok(visit(self.text_path(file)?.as_c()))
+        self.text_path(file)?.with_c(|path| Ok(visit(path)))
     }
 
     /// Opens a text file, named as in `/proc/sys/kernel`, with the flags of a program's `open`: a
@@ -230,7 +230,7 @@ impl Namespace {
         crashpoint!("limits.edit.emptied");
         let now = sys::monotonic_ms().max(1);
         match self.head() {
-            Ok(head) if self.writable => {
+            Ok(head) if self.files.writable => {
                 head.edited.store(now, Relaxed);
                 crashpoint!("limits.edit.noted");
             }
@@ -253,7 +253,7 @@ impl Namespace {
         if value > LIMITS[place].2 {
             return Err(Errno::EINVAL);
         }
-        if !self.writable {
+        if !self.files.writable {
             return Err(Errno::EACCES);
         }
         let head = self.head()?;
@@ -266,7 +266,7 @@ impl Namespace {
         let now = sys::monotonic_ms().max(1);
         head.edited.store(now, Relaxed);
         crashpoint!("limits.set.noted");
-        write_text(&self.path, *file.ok_or(Errno::EINVAL)?, &values)?;
+        write_text(&self.path.path(), *file.ok_or(Errno::EINVAL)?, &values)?;
         crashpoint!("limits.set.written");
         head.limits[place].store(value, Relaxed);
         crashpoint!("limits.set.stored");
@@ -284,7 +284,7 @@ pub(super) fn fill(head: &Head) {
 }
 
 /// The texts of a new namespace.
-pub(super) fn write_texts(dir: &Path) -> Result<()> {
+pub(super) fn write_texts(dir: &Path<'_>) -> Result<()> {
     let values = LIMITS.map(|(_, value, _)| value);
     FILES
         .iter()
@@ -296,8 +296,8 @@ fn file_named(name: &str) -> Result<(&'static str, usize, usize)> {
     found.copied().ok_or(Errno::EINVAL)
 }
 
-fn text_of((_, first, count): (&str, usize, usize), values: &Values) -> Result<Path> {
-    let mut text = Path::empty();
+fn text_of((_, first, count): (&str, usize, usize), values: &Values) -> Result<Text> {
+    let mut text = Text::empty();
     for (i, value) in values.iter().skip(first).take(count).enumerate() {
         text.push(if i == 0 { b"" } else { b"\t" })?;
         text.push(Digits::decimal(*value).as_bytes())?;
@@ -306,8 +306,8 @@ fn text_of((_, first, count): (&str, usize, usize), values: &Values) -> Result<P
     Ok(text)
 }
 
-fn write_text(dir: &Path, file: (&str, usize, usize), values: &Values) -> Result<()> {
-    let path = Path::of(&[dir.as_bytes(), b"/limits/", file.0.as_bytes()])?;
+fn write_text(dir: &Path<'_>, file: (&str, usize, usize), values: &Values) -> Result<()> {
+    let path = dir.file(&[b"limits", file.0.as_bytes()])?;
     let fd = files::open_file(&path, libc::O_WRONLY | libc::O_CREAT, 0o644)?;
     let text = text_of(file, values)?;
     sys::ftruncate(&fd, 0)?;

@@ -14,7 +14,7 @@ use crate::creds::{Creds, Owned};
 use crate::errno::{Errno, Result};
 use crate::files;
 use crate::lines::find_line;
-use crate::path::{Digits, Path, parse_decimal};
+use crate::path::{Digits, Long, Path, Text, parse_decimal};
 use crate::shm::PAGE;
 use crate::sys::{self, Fd};
 
@@ -24,12 +24,6 @@ pub(crate) struct Huge {
     log2: u32,
     pages: u64,
     number: u64,
-}
-
-/// A file of a segment's bytes: where it is, and what it was when looked at.
-pub(crate) struct Found {
-    pub path: Path,
-    pub st: libc::stat,
 }
 
 impl Huge {
@@ -54,7 +48,7 @@ impl Huge {
     }
 
     /// What the link at a path says. EINVAL: it is no link; EIO: it is not one of ours.
-    pub fn of(link: &Path) -> Result<Huge> {
+    pub fn of(link: &Path<'_>) -> Result<Huge> {
         let mut text = [0; 64];
         let len = files::readlink(link, &mut text)?;
         Huge::parse(text.get(..len).unwrap_or(&[])).ok_or(Errno::EIO)
@@ -75,8 +69,8 @@ impl Huge {
         (fits && words.next().is_none()).then_some(huge)
     }
 
-    fn text(&self) -> Result<Path> {
-        Path::of(&[
+    fn text(&self) -> Result<Text> {
+        Text::of(&[
             b"huge.",
             Digits::decimal(u64::from(self.log2)).as_bytes(),
             b".",
@@ -98,7 +92,7 @@ impl Huge {
 
     /// Makes the link and the file. EEXIST: the link is there; ENOMEM: no hugetlbfs, or not enough
     /// free pages, of which the segment's are reserved here, as the kernel does.
-    pub fn create(&self, link: &Path, reserve: bool, owned: &Owned) -> Result<()> {
+    pub fn create(&self, link: &Path<'_>, reserve: bool, owned: &Owned) -> Result<()> {
         files::symlink(&self.text()?, link)?;
         crashpoint!("create.huge.linked");
         let made = self.make_file(reserve, owned);
@@ -134,68 +128,89 @@ impl Huge {
         sys::fchmod(fd, owned.mode & 0o666)
     }
 
-    /// The file that a link names. ENOENT: it is gone, or not to be reached from here; EIO: it is
-    /// not of the user who made the link.
-    pub fn find(&self, link: &Path) -> Result<Found> {
+    /// Calls `f` with the file that a link names: its path, and what it was when looked at. ENOENT: it
+    /// is gone, or not to be reached from here; EIO: it is not of the user who made the link.
+    #[inline(never)]
+    pub fn find<T>(
+        &self,
+        link: &Path<'_>,
+        mut f: impl FnMut(&Path<'_>, &libc::stat) -> Result<T>,
+    ) -> Result<T> {
         let owner = files::lstat(link)?.st_uid;
         let found = self.on_each_mount(|path| {
-            let st = sys::lstat(path.as_c()).ok()?;
-            Some(Found { path: *path, st })
+            let st = path.with_c(sys::lstat).ok()?;
+            let is_ours = st.st_mode & libc::S_IFMT == libc::S_IFREG && st.st_uid == owner;
+            Some(if is_ours {
+                f(path, &st)
+            } else {
+                Err(Errno::EIO)
+            })
         });
-        let found = found?.ok_or(Errno::ENOENT)?;
-        let is_ours = found.st.st_mode & libc::S_IFMT == libc::S_IFREG && found.st.st_uid == owner;
-        is_ours.then_some(found).ok_or(Errno::EIO)
+        found?.ok_or(Errno::ENOENT)?
     }
 
     /// Opens the file that a link names, and tells its page size. Errors are those of `find`.
-    pub fn open(&self, link: &Path, how: i32) -> Result<(Fd, usize)> {
-        let found = self.find(link)?;
-        let fd = files::open_file(&found.path, how, 0)?;
-        let st = sys::fstat(&fd)?;
-        let is_it = [st.st_dev, st.st_ino] == [found.st.st_dev, found.st.st_ino];
-        let page = 1 << self.log2;
-        is_it.then_some((fd, page)).ok_or(Errno::EIO)
+    pub fn open(&self, link: &Path<'_>, how: i32) -> Result<(Fd, usize)> {
+        self.find(link, |path, found| {
+            let fd = files::open_file(path, how, 0)?;
+            let st = sys::fstat(&fd)?;
+            let is_it = [st.st_dev, st.st_ino] == [found.st_dev, found.st_ino];
+            let page = 1 << self.log2;
+            is_it.then_some((fd, page)).ok_or(Errno::EIO)
+        })
     }
 
     /// Takes the file away that a link names, and then the link.
-    pub fn remove(link: &Path) -> Result<()> {
+    pub fn remove(link: &Path<'_>) -> Result<()> {
         files::within(link, |directory, name| {
             let mut text = [0; 64];
             let huge = sys::readlink_in(directory, name, &mut text)
                 .ok()
                 .and_then(|len| Huge::parse(text.get(..len)?));
-            if let Some(huge) = huge
-                && let Ok(found) = huge.find(link)
-            {
-                files::unlink(&found.path)?;
-                crashpoint!("remove.huge");
+            if let Some(huge) = huge {
+                huge.remove_file(link)?;
             }
             sys::unlink(directory, name, 0)
         })
     }
 
+    /// Takes the file away, if it is to be found.
+    fn remove_file(&self, link: &Path<'_>) -> Result<()> {
+        let mut gone = Ok(());
+        let _ = self.find(link, |path, _| {
+            gone = files::unlink(path);
+            if gone.is_ok() {
+                crashpoint!("remove.huge");
+            }
+            Ok(())
+        });
+        gone
+    }
+
     /// Calls `visit` with the file's path on each hugetlbfs with pages of this size.
-    fn on_each_mount<T>(&self, mut visit: impl FnMut(&Path) -> Option<T>) -> Result<Option<T>> {
+    fn on_each_mount<T>(&self, mut visit: impl FnMut(&Path<'_>) -> Option<T>) -> Result<Option<T>> {
         find_line(c"/proc/thread-self/mounts", &mut false, |line| {
             let mut words = line.split(|&c| c == b' ');
             let dir = words.nth(1)?;
             if words.next()? != b"hugetlbfs" {
                 return None;
             }
-            let dir = unescape(dir)?;
-            if sys::huge_page_size(dir.as_c()) != Some(1 << self.log2) {
+            let mut path = Long::empty();
+            unescape(dir, &mut path)?;
+            if sys::huge_page_size(path.as_c()) != Some(1 << self.log2) {
                 return None;
             }
             let number = Digits::decimal(self.number);
-            let path = Path::of(&[dir.as_bytes(), b"/usysv.", number.as_bytes()]);
-            visit(&path.ok()?)
+            let mut path = path.path();
+            path.push(b"/usysv.").ok()?;
+            path.push(number.as_bytes()).ok()?;
+            visit(&path)
         })
     }
 }
 
 /// A path as /proc writes it: blanks and a few others as `\ooo`.
-fn unescape(text: &[u8]) -> Option<Path> {
-    let mut path = Path::empty();
+fn unescape(text: &[u8], path: &mut Long) -> Option<()> {
     let mut rest = text;
     while let Some((&c, after)) = rest.split_first() {
         rest = after;
@@ -208,12 +223,12 @@ fn unescape(text: &[u8]) -> Option<Path> {
         }
         path.push(&[byte]).ok()?;
     }
-    Some(path)
+    Some(())
 }
 
 fn is_page_size(log2: u32) -> bool {
     let kib = 1u64.checked_shl(log2).unwrap_or(0) / 1024;
-    let path = Path::of(&[
+    let path = Text::of(&[
         b"/sys/kernel/mm/hugepages/hugepages-",
         Digits::decimal(kib).as_bytes(),
         b"kB",

@@ -44,10 +44,10 @@ use crate::lock::Left;
 use crate::map::Map;
 use crate::namespace::Namespace;
 use crate::object::{Kind, index_of};
+use crate::path::Path;
 use crate::sys::{self, Fd};
 use again::Alike;
 use core::sync::atomic::Ordering::*;
-use huge::Found;
 use layout::Header;
 use pieces::Pieces;
 
@@ -203,14 +203,24 @@ impl Drop for Locked<'_> {
 }
 
 impl Namespace {
-    /// The file of a segment's bytes. ENOENT: there is none.
-    pub(crate) fn data_of(&self, index: u32) -> Result<Found> {
+    /// Calls `f` with the file of a segment's bytes: its path, and what it was when looked at. ENOENT:
+    /// there is none.
+    pub(crate) fn on_data_of<T>(
+        &self,
+        index: u32,
+        mut f: impl FnMut(&Path<'_>, &libc::stat) -> Result<T>,
+    ) -> Result<T> {
         let path = self.beside_path(Kind::Shm, index)?;
         let st = files::lstat(&path)?;
         match st.st_mode & libc::S_IFMT == libc::S_IFLNK {
-            true => Huge::of(&path)?.find(&path),
-            false => Ok(Found { path, st }),
+            true => Huge::of(&path)?.find(&path, f),
+            false => f(&path, &st),
         }
+    }
+
+    /// What the file of a segment's bytes is.
+    pub(crate) fn stat_data_of(&self, index: u32) -> Result<libc::stat> {
+        self.on_data_of(index, |_, st| Ok(*st))
     }
 
     /// The pages that a segment counts for in `shmall`; 0: there is none.
@@ -230,6 +240,6 @@ impl Namespace {
 
 /// Bytes of a segment's data that are really there.
 pub(crate) fn resident(ns: &Namespace, index: u32) -> u64 {
-    let data = ns.data_of(index);
-    data.map_or(0, |data| data.st.st_blocks as u64 * 512)
+    let data = ns.stat_data_of(index);
+    data.map_or(0, |st| st.st_blocks as u64 * 512)
 }

@@ -16,7 +16,7 @@ use crate::errno::{Errno, Result};
 use crate::files;
 use crate::namespace::Namespace;
 use crate::object::index_of;
-use crate::path::{Digits, Path};
+use crate::path::{Digits, Long, Path};
 use crate::process;
 use crate::shm::PAGE;
 use crate::shm::again::Again;
@@ -49,7 +49,7 @@ struct Piece {
 struct Chunk {
     pieces: [Piece; CHUNK],
     /// The namespace's directory.
-    path: Path,
+    path: Long,
     next: AtomicPtr<Chunk>,
 }
 
@@ -287,7 +287,7 @@ fn new_chunk(ns: &Namespace) -> Result<*mut Chunk> {
     let new: *mut Chunk = sys::private_memory(size_of::<Chunk>())?.cast();
     let mut first = ALL.load(Relaxed);
     // SAFETY: our own memory so far, and zeroes are a valid Chunk.
-    unsafe { (*new).path = Path::of(&[ns.path().to_bytes()])? };
+    unsafe { (*new).path.push(ns.path().to_bytes())? };
     loop {
         // SAFETY: as above.
         unsafe { (*new).next.store(first, Relaxed) };
@@ -309,7 +309,8 @@ pub(crate) fn restore(addr: usize) -> bool {
             if (part.start..part.end()).contains(&addr) {
                 // Whether the file was cut off, or the pool is empty, which is the program's to
                 // know, cannot be told here.
-                return part.flags & HUGE_PAGES == 0 && restore_part(&here.path, &part, addr);
+                return part.flags & HUGE_PAGES == 0
+                    && restore_part(&here.path.path(), &part, addr);
             }
         }
         chunk = here.next.load(Relaxed);
@@ -317,7 +318,7 @@ pub(crate) fn restore(addr: usize) -> bool {
     false
 }
 
-fn restore_part(ns: &Path, part: &Part, addr: usize) -> bool {
+fn restore_part(ns: &Path<'_>, part: &Part, addr: usize) -> bool {
     let page = addr & !(PAGE - 1);
     let offset = (page - part.base) as u64;
     let end = (part.end() - part.base) as u64;
@@ -340,7 +341,7 @@ fn restore_part(ns: &Path, part: &Part, addr: usize) -> bool {
 }
 
 /// The file of a piece's bytes, if it still has its name.
-fn open_file(ns: &Path, part: &Part) -> Result<Fd> {
+fn open_file(ns: &Path<'_>, part: &Part) -> Result<Fd> {
     let directory = files::open_directory(ns)?;
     let directory = sys::open_in(&directory, c"shm", libc::O_PATH | libc::O_DIRECTORY, 0)?;
     let mut name = [0; 20];

@@ -221,8 +221,8 @@ impl Locked<'_> {
 
     /// The inode of the bytes, as maps show it; 0: unknown.
     pub(super) fn data_inode(&self) -> u64 {
-        let data = self.ns.data_of(index_of(self.id));
-        data.map_or(0, |data| data.st.st_ino)
+        let data = self.ns.stat_data_of(index_of(self.id));
+        data.map_or(0, |st| st.st_ino)
     }
 
     /// Whether it is to go now that nobody has it attached (`shm_may_destroy`).
