@@ -2,6 +2,16 @@
 
 use std::fmt;
 
+/// A line on standard error, which may be closed or full: then there is nobody to tell, and the command goes
+/// on to its exit status. (`eprintln!` would abort it.)
+macro_rules! complain {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+pub(crate) use complain;
+
 /// The exit status of an error without a better one.
 pub const ERROR: u8 = 1;
 /// `--nowait`, and the call would have waited.
@@ -31,6 +41,11 @@ impl Failure {
     /// A failed operation on a file.
     pub fn io(path: impl fmt::Display, error: &std::io::Error) -> Failure {
         Failure::new(format!("{path}: {}", reason(error)))
+    }
+
+    /// Output that could not be written.
+    pub fn stdout(error: std::io::Error) -> Failure {
+        Failure::io("standard output", &error)
     }
 
     /// The exit status.

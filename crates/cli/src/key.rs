@@ -1,6 +1,6 @@
 //! Which object a command means: `--key` or `--id`; and what failed calls on queues mean.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::world::World;
 use std::fmt;
 use usysv::abi::IPC_CREAT;
@@ -66,7 +66,7 @@ impl Target {
             Target::Key(key) => key,
         };
         if key == Key::FTOK_FAILED {
-            eprintln!("usysv: {FTOK_FAILED_NOTE}");
+            complain!("usysv: {FTOK_FAILED_NOTE}");
         }
         let flags = create.map_or(0, |mode| mode as i32 | IPC_CREAT);
         let found = world.backend().msgget(key.0, flags);

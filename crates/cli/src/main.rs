@@ -21,7 +21,7 @@ mod world;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
-use failure::Failure;
+use failure::{Failure, complain};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -62,7 +62,7 @@ fn start(argv: &[OsString]) -> u8 {
         Ok(cli) => {
             let name = cli.command.name();
             dispatch(cli).unwrap_or_else(|failure| {
-                eprintln!("usysv: {name}: {failure}");
+                complain!("usysv: {name}: {failure}");
                 failure.status()
             })
         }
@@ -119,15 +119,21 @@ fn subcommand(argv: &[OsString]) -> Option<usize> {
     None
 }
 
-/// clap's own words; `run` has its own status for a command line that was not understood.
+/// clap's own words; `run` has its own status for a command line that was not understood, and for help
+/// that cannot be written.
 fn usage(error: &clap::Error, argv: &[OsString]) -> u8 {
-    // Nobody to tell when the stream is closed.
-    let _ = error.print();
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
     let running = subcommand(argv).is_some_and(|at| argv[at] == "run");
-    match error.exit_code() {
-        0 => 0,
-        _ if running => run::status::OURS,
-        _ => 2,
+    match (error.exit_code(), printed) {
+        (0, Ok(())) => return 0,
+        (0, Err(e)) => complain!("usysv: {}", Failure::stdout(e)),
+        // Nobody to tell when the stream is closed.
+        _ => {}
+    }
+    match (running, error.exit_code()) {
+        (true, _) => run::status::OURS,
+        (false, 0) => 1,
+        (false, _) => 2,
     }
 }
 
@@ -135,5 +141,5 @@ fn usage(error: &clap::Error, argv: &[OsString]) -> u8 {
 fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.map_err(|e| Failure::new(format!("standard output: {}", failure::reason(&e))))
+    written.map_err(Failure::stdout)
 }

@@ -14,6 +14,7 @@ mod queues;
 mod segments;
 mod tables;
 
+use crate::failure::complain;
 use crate::getopt::{Bad, Getopt, Opt};
 use crate::sys;
 use crate::world::{Choice, World};
@@ -90,7 +91,7 @@ impl<'a> Shell<'a> {
 
     /// The status to end with after a wrong command line, and where to learn the right one.
     fn try_help(&self) -> Exit {
-        eprintln!("Try '{} --help' for more information.", self.name);
+        complain!("Try '{} --help' for more information.", self.name);
         1
     }
 

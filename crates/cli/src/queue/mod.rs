@@ -10,7 +10,6 @@ pub use recv::recv;
 pub use send::send;
 
 use crate::args;
-use crate::failure::{Failure, reason};
 use crate::key::Target;
 
 /// The queue that the arguments name; clap has seen to it that there is exactly one.
@@ -19,8 +18,4 @@ fn target(queue: args::Queue) -> Target {
         (Some(key), _) => Target::Key(key),
         (None, id) => Target::Id(id.unwrap_or(-1)),
     }
-}
-
-fn stdout_failure(error: std::io::Error) -> Failure {
-    Failure::new(format!("standard output: {}", reason(&error)))
 }

@@ -1,7 +1,7 @@
 //! `usysv peek`.
 
 use super::recv::Reader;
-use super::{stdout_failure, target, text};
+use super::{target, text};
 use crate::args;
 use crate::failure::Failure;
 use crate::world::World;
@@ -45,9 +45,9 @@ pub fn peek(world: &World, args: &args::Peek) -> Result<(), Failure> {
         };
         if number == 0 && !args.json {
             writeln!(out, "{:<8} {:<20} {:<10} text", "number", "type", "length")
-                .map_err(stdout_failure)?;
+                .map_err(Failure::stdout)?;
         }
-        writeln!(out, "{line}").map_err(stdout_failure)?;
+        writeln!(out, "{line}").map_err(Failure::stdout)?;
     }
-    out.flush().map_err(stdout_failure)
+    out.flush().map_err(Failure::stdout)
 }

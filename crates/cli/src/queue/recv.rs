@@ -1,6 +1,6 @@
 //! `usysv recv`.
 
-use super::{stdout_failure, target, text};
+use super::{target, text};
 use crate::args::{self, Format};
 use crate::failure::{Failure, WOULD_WAIT};
 use crate::key::Target;
@@ -29,7 +29,7 @@ pub fn recv(world: &World, args: &args::Recv) -> Result<(), Failure> {
     }
     // std would take a closed standard output for one that swallows all.
     let out = io::stdout().as_fd().try_clone_to_owned();
-    let mut out = File::from(out.map_err(stdout_failure)?);
+    let mut out = File::from(out.map_err(Failure::stdout)?);
     sys::ignore_broken_pipes();
     let mut left = if args.follow { u64::MAX } else { args.count };
     while left > 0 {
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
             Ok(()) => "the message is back in the queue, now as its last".to_owned(),
             Err(errno) => format!("the message is lost, as it cannot go back: {errno}"),
         };
-        Failure::new(format!("{}; {what}", stdout_failure(error)))
+        Failure::new(format!("{}; {what}", Failure::stdout(error)))
     }
 
     fn receive(&mut self, msgtyp: i64, flags: i32) -> usysv::Result<(i64, &[u8])> {

@@ -12,7 +12,7 @@ mod supervise;
 mod target;
 
 use crate::args;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::world::{self, Private};
 use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -71,11 +71,11 @@ fn clean_up(private: Private, args: &args::Run) -> Result<(), Failure> {
         && let Ok(lines) = report::left_behind(&world)
     {
         for line in lines {
-            eprintln!("usysv: left behind: {line}");
+            complain!("usysv: left behind: {line}");
         }
     }
     if args.keep {
-        eprintln!("usysv: kept: {}", private.path().to_string_lossy());
+        complain!("usysv: kept: {}", private.path().to_string_lossy());
         return Ok(());
     }
     private.destroy()

@@ -12,7 +12,7 @@
 #![allow(unsafe_code)]
 
 use super::{Program, os, status};
-use crate::failure::{Failure, reason};
+use crate::failure::{Failure, complain, reason};
 use std::io::Error;
 use std::mem::MaybeUninit;
 
@@ -51,7 +51,7 @@ pub fn run(program: &Program) -> Result<Ended, Failure> {
         0 => {
             ours.give_back();
             let failure = os::exec(program);
-            eprintln!("usysv: run: {failure}");
+            complain!("usysv: run: {failure}");
             // SAFETY: ends the child without flushing what it shares with the parent.
             unsafe { libc::_exit(i32::from(failure.status())) }
         }

@@ -2,7 +2,7 @@
 
 use super::{Chosen, words};
 use crate::args;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::sys;
 use std::fmt::Write;
 use usysv::{Engine, Op, Result, SemField};
@@ -18,7 +18,7 @@ pub fn get(chosen: &Chosen<'_>, args: &args::SemGet) -> std::result::Result<(), 
             let people = people(engine, chosen.semid, args.num);
             shown.push_str(&people.map_err(|errno| chosen.explain(errno))?);
         }
-        None => eprintln!(
+        None => complain!(
             "usysv: note: the kernel does not tell who waits and whose operations are to be undone"
         ),
     }

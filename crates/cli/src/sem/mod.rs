@@ -8,7 +8,7 @@ mod words;
 pub use words::{Setting, operation, setting, timeout};
 
 use crate::args;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::key::{FTOK_FAILED_NOTE, Target};
 use crate::world::World;
 use usysv::{Errno, Key};
@@ -42,7 +42,7 @@ impl<'a> Chosen<'a> {
         };
         if let Some(key) = set.key {
             if key == Key::FTOK_FAILED {
-                eprintln!("usysv: {FTOK_FAILED_NOTE}");
+                complain!("usysv: {FTOK_FAILED_NOTE}");
             }
             let found = world.backend().semget(key.0, 0, 0);
             chosen.semid = found.map_err(|errno| chosen.explain(errno))?;

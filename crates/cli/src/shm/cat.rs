@@ -2,7 +2,7 @@
 
 use super::{CHUNK, Chosen};
 use crate::args;
-use crate::failure::{Failure, reason};
+use crate::failure::Failure;
 use std::io::Write;
 
 /// Prints a segment's bytes, from an offset to the end or as many as were asked for.
@@ -25,12 +25,8 @@ pub fn cat(chosen: &Chosen<'_>, args: &args::ShmCat) -> Result<(), Failure> {
         let chunk = &mut buffer[..len];
         let read = attached.read(args.offset + done, chunk);
         read.map_err(|errno| chosen.explain(errno))?;
-        out.write_all(chunk).map_err(stdout_failure)?;
+        out.write_all(chunk).map_err(Failure::stdout)?;
         done += len;
     }
-    out.flush().map_err(stdout_failure)
-}
-
-fn stdout_failure(error: std::io::Error) -> Failure {
-    Failure::new(format!("standard output: {}", reason(&error)))
+    out.flush().map_err(Failure::stdout)
 }

@@ -5,7 +5,7 @@ mod cat;
 mod write;
 
 use crate::args;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::key::{FTOK_FAILED_NOTE, Target};
 use crate::world::World;
 use usysv::{Attached, Errno, Key, Segment};
@@ -53,7 +53,7 @@ impl<'a> Chosen<'a> {
         };
         if let Some(key) = named.key {
             if key == Key::FTOK_FAILED {
-                eprintln!("usysv: {FTOK_FAILED_NOTE}");
+                complain!("usysv: {FTOK_FAILED_NOTE}");
             }
             let found = Segment::open(world.backend(), key);
             chosen.segment = found.map_err(|errno| chosen.explain(errno))?;
