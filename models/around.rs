@@ -386,19 +386,19 @@ pub mod files {
     use crate::sys::Fd;
     use core::ffi::CStr;
 
-    pub fn open(_path: &Path, _flags: i32, _mode: u32) -> Result<Fd> {
+    pub fn open(_path: &Path<'_>, _flags: i32, _mode: u32) -> Result<Fd> {
         Err(Errno::ENOENT)
     }
 
-    pub fn open_file(_path: &Path, _flags: i32, _mode: u32) -> Result<Fd> {
+    pub fn open_file(_path: &Path<'_>, _flags: i32, _mode: u32) -> Result<Fd> {
         Err(Errno::ENOENT)
     }
 
-    pub fn open_again(_path: &Path, _file: [u64; 2]) -> Result<Fd> {
+    pub fn open_again(_path: &Path<'_>, _file: [u64; 2]) -> Result<Fd> {
         Err(Errno::ENOENT)
     }
 
-    pub fn open_directory(_path: &Path) -> Result<Fd> {
+    pub fn open_directory(_path: &Path<'_>) -> Result<Fd> {
         Err(Errno::ENOENT)
     }
 
@@ -406,23 +406,23 @@ pub mod files {
         Ok(())
     }
 
-    pub fn lstat(_path: &Path) -> Result<libc::stat> {
+    pub fn lstat(_path: &Path<'_>) -> Result<libc::stat> {
         Err(Errno::ENOENT)
     }
 
-    pub fn readlink(_path: &Path, _text: &mut [u8]) -> Result<usize> {
+    pub fn readlink(_path: &Path<'_>, _text: &mut [u8]) -> Result<usize> {
         Err(Errno::ENOENT)
     }
 
-    pub fn symlink(_text: &Path, _at: &Path) -> Result<()> {
+    pub fn symlink(_text: &crate::path::Text, _at: &Path) -> Result<()> {
         Err(Errno::EROFS)
     }
 
-    pub fn unlink(_path: &Path) -> Result<()> {
+    pub fn unlink(_path: &Path<'_>) -> Result<()> {
         Err(Errno::ENOENT)
     }
 
-    pub fn within<T>(_path: &Path, _f: impl FnOnce(&Fd, &CStr) -> Result<T>) -> Result<T> {
+    pub fn within<T>(_path: &Path<'_>, _f: impl FnOnce(&Fd, &CStr) -> Result<T>) -> Result<T> {
         Err(Errno::ENOENT)
     }
 }
@@ -474,7 +474,7 @@ pub mod namespace {
 
         pub fn set_lingering(&self, _kind: Kind, _index: u32, _lingers: bool) {}
 
-        pub fn beside_path(&self, kind: Kind, index: u32) -> Result<Path> {
+        pub fn beside_path(&self, kind: Kind, index: u32) -> Result<Path<'_>> {
             self.index_path(kind, index)
         }
 
@@ -482,8 +482,8 @@ pub mod namespace {
             c"/nowhere"
         }
 
-        pub fn index_path(&self, _kind: Kind, _index: u32) -> Result<Path> {
-            Path::of(&[b"nowhere"])
+        pub fn index_path(&self, _kind: Kind, _index: u32) -> Result<Path<'_>> {
+            Ok(Path::at(b"nowhere"))
         }
     }
 }

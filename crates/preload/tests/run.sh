@@ -97,6 +97,10 @@ build environment
 check "environment, without the library" "$tmp/environment"
 check "environment" env USYSV_NS="$tmp/environment.ns" LD_PRELOAD="$lib" "$tmp/environment"
 
+build clocks -rdynamic
+check "clocks, without the library" "$tmp/clocks"
+check "clocks" env USYSV_NS="$tmp/clocks.ns" LD_PRELOAD="$lib" "$tmp/clocks"
+
 build semaphores
 check "semaphores, without the library" "$tmp/semaphores"
 check "semaphores" env LD_PRELOAD="$lib" "$tmp/semaphores"

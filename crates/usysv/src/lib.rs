@@ -13,6 +13,7 @@ mod bell;
 pub mod bus;
 mod cancelling;
 mod chair;
+mod clock;
 mod crash;
 mod creds;
 #[doc(hidden)]

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) use crate::clock::{monotonic_ms, monotonic_ns, time};
 use crate::endless;
 use crate::environment;
 use crate::errno::{Errno, Result};
@@ -424,22 +425,10 @@ pub(crate) fn futex_wake(word: &AtomicU32, count: u32) -> usize {
     call!(SYS_futex, at, libc::FUTEX_WAKE, count).unwrap_or(0)
 }
 
-/// Seconds since the epoch, from the vDSO.
-#[inline]
-pub(crate) fn time() -> i64 {
-    // SAFETY: no pointer is passed.
-    unsafe { libc::time(core::ptr::null_mut()) }
-}
-
-/// Milliseconds of the coarse monotonic clock: the same in every process of this boot.
-pub(crate) fn monotonic_ms() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: room for one timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
-    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+/// `clock_gettime` as a system call: see `clock`.
+pub(crate) fn clock_gettime(clock: libc::clockid_t, now: *mut libc::timespec) {
+    // A clock that is none leaves what is there.
+    let _ = call!(SYS_clock_gettime, clock, now);
 }
 
 /// The address of a symbol of any loaded library, or null. `errno` stays as it was.
@@ -717,17 +706,6 @@ pub(crate) fn usable_directory(path: &[u8]) -> bool {
 /// Whether /proc is mounted.
 pub(crate) fn has_proc() -> bool {
     lstat(c"/proc/self").is_ok()
-}
-
-/// Nanoseconds of the monotonic clock, from the vDSO.
-pub(crate) fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: room for one timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// From the thread pointer to the word in which the kernel keeps this thread's CPU (`rseq(2)`); 0:
