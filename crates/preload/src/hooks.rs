@@ -5,24 +5,25 @@
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use engine::abi::{MsqidDs, SemidDs, ShmidDs};
 use engine::{Changing, Engine, Errno, Fork, Namespace, Result, sys};
 
 /// The engine, once made: a place for it, and who may write there.
 struct Place {
     engine: UnsafeCell<MaybeUninit<Engine>>,
-    state: AtomicU32,
+    /// The process whose thread makes it, or made it; see [`Engine::begin`].
+    maker: AtomicU64,
     ready: AtomicPtr<Engine>,
 }
 
-// SAFETY: `engine` is written by the one thread that took `state` from 0 to 1, and read through
+// SAFETY: `engine` is written by the one thread that became its process's maker, and read through
 // `ready` after that; Engine is Sync.
 unsafe impl Sync for Place {}
 
 static PLACE: Place = Place {
     engine: UnsafeCell::new(MaybeUninit::uninit()),
-    state: AtomicU32::new(0),
+    maker: AtomicU64::new(0),
     ready: AtomicPtr::new(core::ptr::null_mut()),
 };
 
@@ -84,8 +85,7 @@ fn make() -> Result<&'static Engine> {
     engine::tell_of_handlers(crate::signals::libcs_is_adopted());
     engine::tell_of_cancelling(&crate::cancel::HOW);
     match Namespace::select(None) {
-        // A loser of this race drops what it opened. One that is forked in the middle, or
-        // interrupted by a handler that calls us, waits for nobody: its own is as good.
+        // A loser of this race drops what it opened.
         Ok(ns) => put(ns)?,
         Err(fault) => return Err(fault.for_c()),
     }
@@ -100,27 +100,28 @@ fn make() -> Result<&'static Engine> {
     Err(Errno::ENOMEM)
 }
 
-/// Makes the engine in its place, if nobody has.
+/// Makes the engine in its place, if nobody has. What a parent was about to make when it forked, its child makes.
 #[inline(never)]
 fn put(ns: Namespace) -> Result<()> {
+    // Before anybody waits for us: it asks the loader, whose lock may be theirs.
+    let me = Engine::begin().map_err(|fault| fault.for_c())?;
     engine::critical::enter();
-    let won = PLACE
-        .state
-        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
-    let put = won.map_or(Ok(()), |_| {
-        // SAFETY: this thread alone took `state` from 0 to 1.
+    let maker = PLACE.maker.load(Ordering::Relaxed);
+    if maker != me
+        && PLACE.ready.load(Ordering::Acquire).is_null()
+        && PLACE
+            .maker
+            .compare_exchange(maker, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    {
+        // SAFETY: no other thread of this process became its maker, and `ready` leads nobody here yet.
         let place = unsafe { &mut *PLACE.engine.get() };
-        match Engine::new_in(place, ns) {
-            Ok(engine) => PLACE.ready.store(engine, Ordering::Release),
-            Err(fault) => {
-                PLACE.state.store(0, Ordering::Release);
-                return Err(fault.for_c());
-            }
-        }
-        Ok(())
-    });
+        PLACE
+            .ready
+            .store(Engine::new_in(place, ns), Ordering::Release);
+    }
     engine::critical::leave();
-    put
+    Ok(())
 }
 
 /// Show `visit` every queue of the namespace, in order of index, whatever its permissions (as

@@ -43,8 +43,10 @@ impl Function {
     #[cold]
     #[inline(never)]
     fn look_up(&self) -> usize {
+        let kept = sys::errno().get();
         // SAFETY: the kernel's word, that an ELF image of its own is mapped there; 0: none.
         let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize;
+        sys::errno().set(kept);
         let found = match base {
             0 => None,
             // SAFETY: as above.

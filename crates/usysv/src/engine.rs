@@ -37,14 +37,6 @@ pub struct Engine {
     pieces: crate::shm::pieces::Pieces,
 }
 
-fn known_thread() -> core::result::Result<(), Fault> {
-    let thread = crate::process::thread();
-    thread.map(drop).map_err(|errno| Fault {
-        what: "cannot set this process up",
-        errno,
-    })
-}
-
 /// What the `get` call of a mechanism adds to what all have in common.
 struct Asked<'a> {
     kind: Kind,
@@ -59,7 +51,7 @@ struct Asked<'a> {
 impl Engine {
     /// The engine of this namespace.
     pub fn new(ns: Namespace) -> core::result::Result<Engine, Fault> {
-        known_thread()?;
+        Engine::begin()?;
         Ok(Engine {
             ns,
             tables: [const { Table::new() }; Kind::ALL.len()],
@@ -68,12 +60,22 @@ impl Engine {
         })
     }
 
-    /// [`Engine::new`] in the place where it stays: it is large for the stack of a small thread.
-    pub fn new_in(
-        place: &mut MaybeUninit<Engine>,
-        ns: Namespace,
-    ) -> core::result::Result<&mut Engine, Fault> {
-        known_thread()?;
+    /// What takes other locks than the engine's, for one: a number that no ancestor of this process had.
+    #[doc(hidden)]
+    pub fn begin() -> core::result::Result<u64, Fault> {
+        match crate::process::thread() {
+            Ok(_) => Ok(crate::process::generation()),
+            Err(errno) => Err(Fault {
+                what: "cannot set this process up",
+                errno,
+            }),
+        }
+    }
+
+    /// [`Engine::new`] in the place where it stays, after [`Engine::begin`]: it is large for the stack of a small
+    /// thread.
+    #[doc(hidden)]
+    pub fn new_in(place: &mut MaybeUninit<Engine>, ns: Namespace) -> &mut Engine {
         let engine = place.as_mut_ptr();
         // SAFETY: all fields are written, into memory that is ours to write.
         #[allow(unsafe_code)]
@@ -82,7 +84,7 @@ impl Engine {
             (&raw mut (*engine).tables).write([const { Table::new() }; Kind::ALL.len()]);
             (&raw mut (*engine).keys).write([const { Keys::new() }; Kind::ALL.len()]);
             (&raw mut (*engine).pieces).write(crate::shm::pieces::Pieces::new());
-            Ok(&mut *engine)
+            &mut *engine
         }
     }
 
