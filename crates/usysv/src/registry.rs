@@ -261,13 +261,13 @@ impl Namespace {
         Ok(used)
     }
 
-    /// The units of the object at an index: a segment's pages, or what its file says. Whose file cannot be opened counts for nothing.
-    pub(crate) fn units_of(&self, kind: Kind, index: u32) -> u64 {
+    /// The units of the object at an index: a segment's pages, or what its file says. `None`: that cannot be opened.
+    fn units_of(&self, kind: Kind, index: u32) -> Option<u64> {
         if kind == Kind::Shm {
-            return self.pages_of(index);
+            return Some(self.pages_of(index));
         }
-        let opened = self.look_at_index(kind, index);
-        opened.map_or(0, |(it, _)| it.units)
+        let (object, _) = self.look_at_index(kind, index).ok()?;
+        Some(object.units)
     }
 
     /// Lets the mode's classes into the object's file, as far as the caller may change that.
@@ -570,14 +570,22 @@ impl Names<'_> {
     fn sweep(&self, kind: Kind) -> Result<()> {
         self.recount(kind)?;
         crashpoint!("names.sweep.counted");
-        let mut units = 0u64;
+        let (mut units, mut all_seen) = (0u64, true);
         self.ns.each_index(kind, |index| {
             self.retire_place(kind, index);
             if self.places(kind).is_used(index) {
-                units = units.saturating_add(self.ns.units_of(kind, index));
+                let known = self.ns.units_of(kind, index);
+                all_seen &= known.is_some();
+                units = units.saturating_add(known.unwrap_or(0));
             }
         })?;
-        self.places(kind).units.store(units, Relaxed);
+        // Whom a mode shuts out cannot count: then there are no fewer than was known, if it was.
+        let counted = &self.places(kind).units;
+        let before = counted.load(Relaxed);
+        if !all_seen && before != u64::MAX {
+            units = units.max(before);
+        }
+        counted.store(units, Relaxed);
         crashpoint!("names.sweep.done");
         Ok(())
     }

@@ -25,6 +25,7 @@ pub(super) const ALL: &[Scenario] = table![
     semmsl_lowered_leaves_existing_sets needs_root,
     semmns_reached_is_enospc needs_root,
     semmns_counts_semaphores_of_all_sets needs_root,
+    semmns_counts_sets_that_one_may_not_read needs_root,
     semmns_has_room_again_after_removal needs_root,
     semmni_reached_is_enospc_for_sets needs_root,
     semmni_reached_still_finds_existing_sets needs_root,
@@ -175,6 +176,13 @@ fn semmns_counts_semaphores_of_all_sets(t: &Stage) {
     t.semget(IPC_PRIVATE, 6, 0o600).fails(ENOSPC);
     t.semget(IPC_PRIVATE, 5, 0o600).must();
     limit(t, [100, 10, 500, 100]);
+    t.semget(IPC_PRIVATE, 1, 0o600).fails(ENOSPC);
+}
+
+fn semmns_counts_sets_that_one_may_not_read(t: &Stage) {
+    t.semget(IPC_PRIVATE, 2, 0o600).must();
+    limit(t, [100, 2, 500, 100]);
+    become_user(ANN, ANN, &[]);
     t.semget(IPC_PRIVATE, 1, 0o600).fails(ENOSPC);
 }
 

@@ -285,7 +285,7 @@ impl SharedMemory for Engine {
         self.sweep_segments();
         let mut info = ShmUsage::default();
         let (count, highest) = self.count(Kind::Shm, |index| {
-            let pages = self.ns.units_of(Kind::Shm, index as u32);
+            let pages = self.ns.pages_of(index as u32);
             info.shm_tot = info.shm_tot.saturating_add(pages);
             info.shm_rss += shm::resident(&self.ns, index as u32) / PAGE as u64;
         })?;
