@@ -172,19 +172,13 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sleeps after its wait",
         file: "msg/wait.rs",
-        place: "[self.waiter(index)?.news.store(AGAIN, Relaxed);]\n        let waiters",
+        place: "[self.waiter(index)?.news.store(AGAIN, Relaxed);]\n        self.free_slot",
         wrong: "",
     },
     Mutant {
         name: "back for nobody",
         file: "msg/wait.rs",
         place: "self.put_back(message)?;\n            [self.serve_receivers()?;]",
-        wrong: "",
-    },
-    Mutant {
-        name: "each looks for himself",
-        file: "msg/wait.rs",
-        place: "[q.with_repair(|q| q.wake_forgotten())?;]",
         wrong: "",
     },
     Mutant {

@@ -422,29 +422,6 @@ fn waker_leaves(preemptions: usize) -> (usize, usize) {
     })
 }
 
-/// Two receivers wait, and a sender dies at some step: by the next beat of either its message is received.
-fn one_of_two_is_forgotten(preemptions: usize) -> (usize, usize) {
-    at_each_step(Event::Death, false, preemptions, |w, fate| {
-        w.patience_ns.set(BEAT_NS + 1);
-        let q = Queue::new(w, 10);
-        for _ in 0..2 {
-            let gets = q.clone();
-            w.spawn(None, move || gets.receive(0).expect("a message"));
-        }
-        let dies = q.clone();
-        let victim = w.spawn(Some(fate), move || dies.send(1, 0));
-        w.wait_for(victim);
-        w.sleep(BEAT_NS + 1);
-        let victim = w.thread(victim);
-        let commits = ["msg.send.after_commit", "msg.hand.after_commit"];
-        let sent = !victim.died() || commits.iter().any(|point| victim.passed(point));
-        let received = q.got.borrow().len();
-        assert_eq!(received, usize::from(sent), "forgotten");
-        (received..2).for_each(|_| q.send(2, 0).expect("a queue"));
-        w.join();
-    })
-}
-
 /// The only receiver is interrupted, another comes, and a message: it wakes who is in line now.
 fn interrupted_and_another(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -527,8 +504,6 @@ fn somebody_dies() {
     println!("only_sleeper between any two stores: {executions} executions, {steps} steps");
     let (executions, steps) = only_sleeper(true, 1, false);
     println!("only_sleeper of a queue that is removed: {executions} executions, {steps} steps");
-    let (executions, steps) = one_of_two_is_forgotten(1);
-    println!("one_of_two_is_forgotten: {executions} executions, {steps} steps");
     let (executions, steps) = next_repairs(2);
     println!("next_repairs: {executions} executions, {steps} steps");
 }
@@ -592,9 +567,6 @@ fn mistakes_about_the_dead_are_found() {
     finds("owes before it can be found", "lost wake", alone);
     finds("pays before it can be found", "lost wake", alone);
     finds("forgives what is due", "lost wake", alone);
-    finds("each looks for himself", "forgotten", || {
-        one_of_two_is_forgotten(1);
-    });
     finds("the dead keep their message", "lost or doubled", receiver);
     finds("a receive is not redone", "received twice", receiver);
     finds("a send is not redone", "lost, doubled", sender);

@@ -139,8 +139,6 @@ pub(super) struct Header {
     // Derived.
     pub sender_head: AtomicU32,
     pub sender_tail: AtomicU32,
-    /// Slots of waiters: those in line, and those who have news and did not come for it yet.
-    pub waiters: AtomicU32,
     /// Number of waiters at which the dead are looked for.
     pub sweep_at: AtomicU32,
     pub heap_level: AtomicU32,
@@ -378,7 +376,6 @@ pub(super) fn clear_derived(h: &Header) {
         &h.handed,
         &h.receivers,
         &h.senders,
-        &h.waiters,
         &h.indexed,
         &h.types,
         &h.bucket_level,

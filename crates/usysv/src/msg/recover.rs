@@ -201,8 +201,6 @@ impl Locked<'_> {
                     &mut messages
                 }
                 RECEIVER | SENDER => {
-                    let known = self.h.waiters.load(Relaxed);
-                    self.h.waiters.store(known.wrapping_add(1), Relaxed);
                     if !self.still_waits(index)? {
                         continue;
                     }

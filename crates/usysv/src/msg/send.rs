@@ -156,14 +156,14 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
         let waiting = Waiting::new(&q, ticket)?;
         waiting.wait(q, |q, woken| {
             // Woken for nothing, or by its beat: in line still, and judged again when there is room.
-            let idle = woken != Woken::Signal && q.news(&ticket)? == 0;
+            let idle = woken == Woken::News && q.news(&ticket)? == 0;
             if idle && !q.fits(source.len as u64) {
                 return Ok(After::SleepOn);
             }
             q.dismiss(&ticket)?;
             match woken {
                 Woken::Signal => Err(Errno::EINTR),
-                Woken::News | Woken::Beat => Ok(After::Again),
+                Woken::News => Ok(After::Again),
             }
         })?;
     }

@@ -19,7 +19,7 @@
 //! Model: `models/queue.rs`.
 //!
 //! A waker that is killed between unlocking and waking leaves a sleeper with news. Who sleeps alone is woken
-//! by that death (`chair`); of the others one looks twice a second, in turn, for all.
+//! by that death (`chair`); the others look for themselves twice a second.
 
 use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
 use super::order::hash;
@@ -44,10 +44,8 @@ pub(super) const TOO_BIG: u32 = 2;
 pub(super) const AGAIN: u32 = 3;
 pub(super) const GONE: u32 = 4;
 
-/// How long those in line sleep until one of them looks whether somebody was forgotten.
+/// How long a sleeper sleeps before it looks for itself.
 const BEAT_NS: u64 = 500_000_000;
-/// They take turns, but nobody sleeps longer than so many beats.
-const MOST_TURNS: u64 = 8;
 /// Waiters whose threads are asked after in one look: whoever makes up more must not hold up who
 /// looks. The rest have their turn at the next.
 const MOST_ASKED: u32 = 4096;
@@ -125,8 +123,6 @@ pub(super) struct Ticket {
 #[derive(PartialEq, Eq)]
 pub(super) enum Woken {
     News,
-    /// It is this one's turn to look.
-    Beat,
     Signal,
 }
 
@@ -202,25 +198,14 @@ impl<'a> Waiting<'a> {
         mut q: Locked<'a>,
         mut after: impl FnMut(&mut Locked<'a>, Woken) -> Result<After>,
     ) -> Result<After> {
-        let mut looked = false;
         loop {
-            let turns = q.turns();
-            let beats = if looked {
-                turns
-            } else {
-                self.ticket.number % turns + 1
-            };
             drop(q);
             cancelling::point();
-            let woken = self.sleep(beats * BEAT_NS);
+            let woken = self.sleep();
             q = match super::lock(self.ns, self.pin, self.id) {
                 Err(Errno::EIDRM) if woken == Woken::Signal => return Err(Errno::EINTR),
                 other => other?,
             };
-            if woken == Woken::Beat {
-                looked = true;
-                q.with_repair(|q| q.wake_forgotten())?;
-            }
             match after(&mut q, woken)? {
                 After::SleepOn => self.seat.take(q.sit(&self.ticket)),
                 ended => return Ok(ended),
@@ -229,7 +214,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Sleeps until there is news, a signal handler ran, or it is time to look.
-    fn sleep(&self, ns: u64) -> Woken {
+    fn sleep(&self) -> Woken {
         let block = tls::block();
         let undisturbed = || block.handled.load(Relaxed) == self.handled;
         let bell = bell::mine(self.ns).unwrap_or(Bell::NONE);
@@ -246,16 +231,13 @@ impl<'a> Waiting<'a> {
             None if !undisturbed() => Err(Errno::EINTR),
             None => {
                 let news = &self.waiter.news;
-                cancelling::while_noted(news, || sys::futex_wait(news, 0, ns))
+                cancelling::while_noted(news, || sys::futex_wait(news, 0, BEAT_NS))
             }
         };
         if slept == Err(Errno::EINTR) || !undisturbed() {
             return Woken::Signal;
         }
-        match slept {
-            Err(Errno::ETIMEDOUT) => Woken::Beat,
-            _ => Woken::News,
-        }
+        Woken::News
     }
 
     /// Takes the waiter out of the line; a message that it was handed goes back.
@@ -355,9 +337,6 @@ impl<'a> Locked<'a> {
             slot.state.store(FREE, Relaxed);
             return Err(e);
         }
-        self.h
-            .waiters
-            .store(self.h.waiters.load(Relaxed).wrapping_add(1), Relaxed);
         crashpoint!("msg.enlist.lined_up");
         Ok(Ticket {
             slot: index,
@@ -384,39 +363,14 @@ impl<'a> Locked<'a> {
     /// fetch that may come back.
     fn sit(&self, ticket: &Ticket) -> Option<&'a Chair> {
         let h = self.held.h;
-        match self.in_line() == 1 && h.handed.load(Relaxed) == 0 {
+        let in_line = h
+            .receivers
+            .load(Relaxed)
+            .wrapping_add(h.senders.load(Relaxed));
+        match in_line == 1 && h.handed.load(Relaxed) == 0 {
             true => h.chairs.sit(self.ns, &h.object, ticket.slot),
             false => None,
         }
-    }
-
-    fn in_line(&self) -> u32 {
-        let h = self.held.h;
-        let receivers = h.receivers.load(Relaxed);
-        receivers.wrapping_add(h.senders.load(Relaxed))
-    }
-
-    /// How many take turns in looking. Where others can write to the file, everybody has to notice for himself that it
-    /// was cut off.
-    fn turns(&self) -> u64 {
-        match self.ns.lets_others_write(self.h.object.mode.load(Relaxed)) {
-            true => 1,
-            false => u64::from(self.in_line()).clamp(1, MOST_TURNS),
-        }
-    }
-
-    /// Whoever has news and sleeps on was forgotten by a waker that was killed.
-    fn wake_forgotten(&mut self) -> Result<()> {
-        if self.h.waiters.load(Relaxed) == self.in_line() {
-            return Ok(());
-        }
-        for index in 0..self.slots {
-            let waits = matches!(self.slot(index)?.state.load(Relaxed), RECEIVER | SENDER);
-            if waits && self.waiter(index)?.news.load(Relaxed) != 0 {
-                self.wake_later(index);
-            }
-        }
-        Ok(())
     }
 
     /// Our waiter's news, after a sleep. EIDRM: the slot is not ours any more.
@@ -450,11 +404,9 @@ impl<'a> Locked<'a> {
     }
 
     /// Frees the slot of a waiter that stands in no line. Should a handler have ended its wait just before it slept, it
-    /// does not begin to now.
+    /// does not begin to now, unless the slot is another's by then, whose beat or news it gets.
     fn free_waiter(&self, index: u32) -> Result<()> {
         self.waiter(index)?.news.store(AGAIN, Relaxed);
-        let waiters = &self.h.waiters;
-        waiters.store(waiters.load(Relaxed).saturating_sub(1), Relaxed);
         self.free_slot(index)
     }
 
@@ -641,12 +593,19 @@ impl<'a> Locked<'a> {
     /// Looks for dead waiters when there are many, so that they do not pile up.
     fn sweep(&mut self) -> Result<()> {
         let h = self.h;
-        if self.in_line() < h.sweep_at.load(Relaxed) {
+        let waiting = h
+            .receivers
+            .load(Relaxed)
+            .wrapping_add(h.senders.load(Relaxed));
+        if waiting < h.sweep_at.load(Relaxed) {
             return Ok(());
         }
         self.bury_dead()?;
-        h.sweep_at
-            .store(self.in_line().saturating_mul(2).max(16), Relaxed);
+        let waiting = h
+            .receivers
+            .load(Relaxed)
+            .wrapping_add(h.senders.load(Relaxed));
+        h.sweep_at.store(waiting.saturating_mul(2).max(16), Relaxed);
         Ok(())
     }
 
