@@ -71,6 +71,11 @@ build dlopen -Wl,-rpath,'$ORIGIN/plugins'
 check "dlopen, without the library" "$tmp/dlopen"
 check "dlopen" env LD_PRELOAD="$lib" "$tmp/dlopen"
 
+"$cc" -O2 -shared -fPIC -DPLUGIN -o "$tmp/plugins/constructor_plugin.so" "$here/c/constructor.c"
+build constructor -Wl,-rpath,'$ORIGIN/plugins'
+check "constructor, without the library" "$tmp/constructor"
+check "constructor" env USYSV_NS="$tmp/constructor.ns" LD_PRELOAD="$lib" "$tmp/constructor"
+
 build procfs
 check "procfs, without the library" "$tmp/procfs"
 check "procfs" env LD_PRELOAD="$lib" "$tmp/procfs"
