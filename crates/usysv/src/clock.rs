@@ -23,6 +23,12 @@ struct Function {
 
 const ABSENT: usize = usize::MAX;
 
+// Of an image's dynamic section, as `elf.h` has them.
+const DT_NULL: u64 = 0;
+const DT_STRTAB: u64 = 5;
+const DT_SYMTAB: u64 = 6;
+const DT_STRSZ: u64 = 10;
+
 impl Function {
     const fn named(name: &'static CStr) -> Function {
         Function {
@@ -120,10 +126,10 @@ unsafe fn find(base: usize, name: &CStr) -> Option<usize> {
         let (mut strings, mut room, mut symbols) = (0, 0, 0);
         loop {
             match *dynamic {
-                [0, _] => break,
-                [5, addr] => strings = to(addr),
-                [6, addr] => symbols = to(addr),
-                [10, size] => room = size as usize,
+                [DT_NULL, _] => break,
+                [DT_STRTAB, addr] => strings = to(addr),
+                [DT_SYMTAB, addr] => symbols = to(addr),
+                [DT_STRSZ, size] => room = size as usize,
                 _ => {}
             }
             dynamic = dynamic.add(1);

@@ -60,7 +60,8 @@ impl Engine {
         })
     }
 
-    /// What takes other locks than the engine's, for one: a number that no ancestor of this process had.
+    /// Makes this thread known to the engine, which may ask the loader, and take its lock. Returns this process's number,
+    /// which none of its ancestors had.
     #[doc(hidden)]
     pub fn begin() -> core::result::Result<u64, Fault> {
         match crate::process::thread() {
