@@ -112,8 +112,8 @@ fn refusals_are_explained() {
 #[test]
 fn a_namespace_tells_who_has_it_attached() {
     let ran = in_namespace(
-        "hold() { exec perl -MIPC::SysV=shmat -e 'defined shmat(0, undef, oct shift) or die $!; \
-         $SIG{USR1} = sub { exec \"sleep\", 100 }; sleep 100 while 1' $1; }\n\
+        "hold() { exec perl -MIPC::SysV=shmat -e '$SIG{USR1} = sub { exec \"sleep\", 100 }; \
+         defined shmat(0, undef, oct shift) or die $!; sleep 100 while 1' $1; }\n\
          hold 0 & writer=$!; hold 010000 & reader=$!\n\
          told() { k shm attachers --key 42; }\n\
          short() { told | sed \"s/^$writer /WRITER /; s/^$reader /READER /\" |\n\
