@@ -190,7 +190,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "room for nobody",
         file: "msg/receive.rs",
-        place: "if [self.h.senders.load(Relaxed) != 0] && self.wake_senders().is_err() {",
+        place: "if [self.h.senders.get() != 0] && self.wake_senders().is_err() {",
         wrong: "false",
     },
     Mutant {
@@ -244,7 +244,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "posts past sleepers",
         file: "sem/ops.rs",
-        place: "let quietly = [self.h.waiting.load(Relaxed) == 0] ||",
+        place: "let quietly = [self.h.waiting.get() == 0] ||",
         wrong: "true",
     },
     Mutant {

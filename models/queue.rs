@@ -4,6 +4,7 @@
 //! is its type, without text.
 
 use crate::abi::IPC_NOWAIT;
+use crate::chair::InLine;
 use crate::errno::{Errno, Result};
 use crate::lock::DIED;
 use crate::msg::{self, Room, Selector, Source, Want};
@@ -77,7 +78,8 @@ impl Queue {
     /// Who waits, as far as the queue knows.
     fn in_line(&self) -> u32 {
         let counts = msg::IN_LINE.iter();
-        counts.map(|at| word(&self.scene.map, *at).newest()).sum()
+        let count = |at: &usize| word(&self.scene.map, *at).newest() ^ InLine::NONE;
+        counts.map(count).sum()
     }
 
     /// What is left, and that the queue still works.

@@ -80,6 +80,26 @@ const _: () = assert!(size_of::<Chair>() == 64);
 #[repr(C)]
 pub(crate) struct Chairs([Chair; 2]);
 
+/// How many stand in a line, in shared memory. A sleeper in a chair relies on it: who finds none owes nobody
+/// anything. So none is not 0, which is what a cleared or cut off file says; that is more than there can be.
+#[repr(transparent)]
+pub(crate) struct InLine(AtomicU32);
+
+impl InLine {
+    pub const NONE: u32 = 0x4e6f_6e65;
+
+    #[inline]
+    pub fn get(&self) -> u32 {
+        self.0.load(Relaxed) ^ Self::NONE
+    }
+
+    /// Under the lock.
+    #[inline]
+    pub fn set(&self, count: u32) {
+        self.0.store(count ^ Self::NONE, Relaxed);
+    }
+}
+
 /// What a waker owes the occupant of a chair.
 pub(crate) struct Owed<'a> {
     chair: &'a Chair,

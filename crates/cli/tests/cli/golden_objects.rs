@@ -39,7 +39,10 @@ fn objects(scratch: &Scratch) -> String {
     let ready = "until grep -q . ready; do sleep 0.02; done\ngrep -v '^ready ' ready\n";
     let end = "holder=\"$holder $(sed -n 's/^ready //p' ready)\"\n";
     // The shell that makes it for the background may come later than the first look.
-    format!("cd {}\n: >ready\n{OBJECTS}{ready}{end}", text(&scratch.path("")))
+    format!(
+        "cd {}\n: >ready\n{OBJECTS}{ready}{end}",
+        text(&scratch.path(""))
+    )
 }
 
 /// Every table of sets and segments.

@@ -1,6 +1,6 @@
 //! The bytes of a queue's file.
 
-use crate::chair::Chairs;
+use crate::chair::{Chairs, InLine};
 use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared, expect};
 use crate::object::{OBJECT_LEN, Object};
@@ -111,8 +111,8 @@ pub(super) struct Header {
     pub free_block: AtomicU32,
     /// Messages handed over and not fetched.
     pub handed: AtomicU32,
-    pub receivers: AtomicU32,
-    pub senders: AtomicU32,
+    pub receivers: InLine,
+    pub senders: InLine,
     /// 1: there is more than one type, and the index is kept.
     pub indexed: AtomicU32,
     pub types: AtomicU32,
@@ -372,17 +372,12 @@ pub(crate) fn fill(map: &Map, qbytes: u64) -> Result<()> {
 
 /// The derived part of an empty queue without waiters.
 pub(super) fn clear_derived(h: &Header) {
-    let zero = [
-        &h.handed,
-        &h.receivers,
-        &h.senders,
-        &h.indexed,
-        &h.types,
-        &h.bucket_level,
-    ];
+    let zero = [&h.handed, &h.indexed, &h.types, &h.bucket_level];
     for word in zero.into_iter().chain(&h.heaps) {
         word.store(0, Relaxed);
     }
+    h.receivers.set(0);
+    h.senders.set(0);
     h.sweep_at.store(16, Relaxed);
     h.qnum.store(0, Relaxed);
     h.cbytes.store(0, Relaxed);

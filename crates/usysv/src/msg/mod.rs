@@ -146,7 +146,7 @@ impl<'a> Held<'a> {
 impl<'a> Locked<'a> {
     fn new(held: Held<'a>, left: Left, pin: &'a Pin<'a>, ns: &'a Namespace, id: i32) -> Locked<'a> {
         let h = held.h;
-        let waiting = h.receivers.load(Relaxed) | h.senders.load(Relaxed) != 0;
+        let waiting = h.receivers.get() | h.senders.get() != 0;
         let owed = if waiting || left == Left::Ruins {
             h.chairs.claim(ns, &h.object.lock)
         } else {
@@ -212,9 +212,16 @@ impl<'a> Locked<'a> {
 
     /// The second part of [`lock`]: looks at what was locked, and puts it in order.
     fn settle(&mut self, left: Left) -> Result<()> {
-        if self.held.settle(left, self.id) {
+        if self.held.settle(left, self.id) && self.is_sane() {
             return Ok(());
         }
+        // Who sleeps here cannot be told by what the file says: it is to see the same.
+        self.look_closer(left)
+            .inspect_err(|_| self.h.chairs.rouse())
+    }
+
+    #[cold]
+    fn look_closer(&mut self, left: Left) -> Result<()> {
         self.h.object.check_live()?;
         if self.h.object.id() != self.id {
             return Err(Errno::EIO);
@@ -275,10 +282,11 @@ impl<'a> Locked<'a> {
         self.held.slots = if is_backed { slots } else { 0 };
         is_backed
             && h.blocks.load(Relaxed) <= blocks_backed
-            && h.receivers.load(Relaxed) <= slots
-            && h.senders.load(Relaxed) <= slots
+            && h.receivers.get() <= slots
+            && h.senders.get() <= slots
             && h.qnum.load(Relaxed) <= u64::from(slots)
             && h.types.load(Relaxed) <= slots
+            && (h.qnum.load(Relaxed) != 0 || h.cbytes.load(Relaxed) == 0)
     }
 
     /// Notes how many slots may be in use: of those in the mapping.

@@ -90,7 +90,7 @@ pub(crate) unsafe fn receive(
     let mut received = Err(Errno::EIO);
     if held.settle(left, id)
         && Creds::current().may_use(&held.h.object, 0o444)
-        && held.h.senders.load(Relaxed) == 0
+        && held.h.senders.get() == 0
     {
         // SAFETY: the caller's promise.
         received = unsafe { held.receive_now(&want, sink) };
@@ -389,7 +389,7 @@ impl Locked<'_> {
         let received = unsafe { self.take_or_copy(index, want, sink) };
         if matches!(received, Ok(_) | Err(Errno::EFAULT)) && want.select.mode != Mode::Nth {
             // The message is out: nonsense among the waiters must not take a second one.
-            if self.h.senders.load(Relaxed) != 0 && self.wake_senders().is_err() {
+            if self.h.senders.get() != 0 && self.wake_senders().is_err() {
                 let _ = self.recover();
             }
             self.trim();

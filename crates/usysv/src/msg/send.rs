@@ -53,7 +53,7 @@ pub(crate) unsafe fn send(
     if held.settle(left, id)
         && Creds::current().may_use(&held.h.object, 0o222)
         && held.fits(source.len as u64)
-        && (held.h.receivers.load(Relaxed) == 0 || held.is_unwanted(source.mtype))
+        && (held.h.receivers.get() == 0 || held.is_unwanted(source.mtype))
         // SAFETY: the caller's promise.
         && unsafe { held.send_now(&source) }.is_ok()
     {
@@ -355,7 +355,7 @@ impl Locked<'_> {
     pub(super) fn serve_receivers(&mut self) -> Result<()> {
         let mut at = self.h.head.load(Relaxed);
         let mut left = self.h.qnum.load(Relaxed).min(u64::from(self.slots));
-        while at != NIL && left > 0 && self.h.receivers.load(Relaxed) != 0 {
+        while at != NIL && left > 0 && self.h.receivers.get() != 0 {
             let slot = self.slot(at)?;
             let next = slot.next.load(Relaxed);
             if let Some(owner) = self.receiver_for(slot.mtype.load(Relaxed) as i64, 0)? {

@@ -370,7 +370,7 @@ impl<'a> Locked<'a> {
     /// sleepers' slots take is not to be had, and nothing to walk all slots for.
     pub(super) fn trim(&mut self) {
         let h = self.h;
-        let sleepers = h.receivers.load(Relaxed) as usize + h.senders.load(Relaxed) as usize;
+        let sleepers = h.receivers.get() as usize + h.senders.get() as usize;
         let idle = self.memory().saturating_sub(sleepers * SLOT);
         if h.qnum.load(Relaxed) == 0 && idle > PAGE && h.handed.load(Relaxed) == 0 {
             self.trim_slow(idle);

@@ -27,7 +27,7 @@ use super::{Held, Locked};
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
 use crate::bell::{self, Bell};
 use crate::cancelling;
-use crate::chair::{Chair, Seat};
+use crate::chair::{Chair, InLine, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
@@ -282,7 +282,7 @@ impl Held<'_> {
 
     fn first_taking(&self, line: usize, mtype: i64, len: usize) -> Result<Option<u32>> {
         let mut at = self.h.lines[line][0].load(Relaxed);
-        for _ in 0..=self.h.receivers.load(Relaxed).min(self.slots) {
+        for _ in 0..=self.h.receivers.get().min(self.slots) {
             if at == NIL {
                 return Ok(None);
             }
@@ -363,10 +363,7 @@ impl<'a> Locked<'a> {
     /// fetch that may come back.
     fn sit(&self, ticket: &Ticket) -> Option<&'a Chair> {
         let h = self.held.h;
-        let in_line = h
-            .receivers
-            .load(Relaxed)
-            .wrapping_add(h.senders.load(Relaxed));
+        let in_line = h.receivers.get().wrapping_add(h.senders.get());
         match in_line == 1 && h.handed.load(Relaxed) == 0 {
             true => h.chairs.sit(self.ns, &h.object, ticket.slot),
             false => None,
@@ -411,7 +408,7 @@ impl<'a> Locked<'a> {
     }
 
     /// The ends of the line that a waiter belongs in, and the count of its kind.
-    fn line(&self, index: u32) -> Result<([&AtomicU32; 2], &AtomicU32)> {
+    fn line(&self, index: u32) -> Result<([&AtomicU32; 2], &InLine)> {
         let slot = self.slot(index)?;
         if slot.state.load(Relaxed) == SENDER {
             return Ok(([&self.h.sender_head, &self.h.sender_tail], &self.h.senders));
@@ -433,7 +430,7 @@ impl<'a> Locked<'a> {
             _ => self.slot(last)?.next.store(index, Relaxed),
         }
         tail.store(index, Relaxed);
-        count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+        count.set(count.get().wrapping_add(1));
         Ok(())
     }
 
@@ -452,7 +449,7 @@ impl<'a> Locked<'a> {
             NIL => tail.store(prev, Relaxed),
             _ => self.slot(next)?.prev.store(prev, Relaxed),
         }
-        count.store(count.load(Relaxed).saturating_sub(1), Relaxed);
+        count.set(count.get().saturating_sub(1));
         Ok(())
     }
 
@@ -471,7 +468,7 @@ impl<'a> Locked<'a> {
     /// Tells those in line before the number `before` who take this type that the message was too
     /// long for them. After the send's commit: what a killed sender does not send bothers nobody.
     pub(super) fn tell_passed_over(&mut self, mtype: i64, before: u64) -> Result<()> {
-        for _ in 0..=self.h.receivers.load(Relaxed).min(self.slots) {
+        for _ in 0..=self.h.receivers.get().min(self.slots) {
             match self.receiver_for(mtype, 0)? {
                 Some(small) if self.slot(small)?.seq.load(Relaxed) < before => {
                     self.tell(small, TOO_BIG)?;
@@ -506,8 +503,11 @@ impl<'a> Locked<'a> {
 
     /// `ss_wakeup`: wakes every sleeping sender whose message fits now, each judged alone.
     pub(super) fn wake_senders(&mut self) -> Result<()> {
+        if !self.is_sane() {
+            return Err(Errno::EIO);
+        }
         let mut at = self.h.sender_head.load(Relaxed);
-        let mut left = self.h.senders.load(Relaxed).min(self.slots);
+        let mut left = self.h.senders.get().min(self.slots);
         while at != NIL && left > 0 {
             let slot = self.slot(at)?;
             let next = slot.next.load(Relaxed);
@@ -593,18 +593,12 @@ impl<'a> Locked<'a> {
     /// Looks for dead waiters when there are many, so that they do not pile up.
     fn sweep(&mut self) -> Result<()> {
         let h = self.h;
-        let waiting = h
-            .receivers
-            .load(Relaxed)
-            .wrapping_add(h.senders.load(Relaxed));
+        let waiting = h.receivers.get().wrapping_add(h.senders.get());
         if waiting < h.sweep_at.load(Relaxed) {
             return Ok(());
         }
         self.bury_dead()?;
-        let waiting = h
-            .receivers
-            .load(Relaxed)
-            .wrapping_add(h.senders.load(Relaxed));
+        let waiting = h.receivers.get().wrapping_add(h.senders.get());
         h.sweep_at.store(waiting.saturating_mul(2).max(16), Relaxed);
         Ok(())
     }

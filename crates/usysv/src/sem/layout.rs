@@ -1,7 +1,7 @@
 //! The bytes of a set's file: the header, the semaphores, the journal's entries; then, sparse, the
 //! waiters' slots and the undo rows.
 
-use crate::chair::Chairs;
+use crate::chair::{Chairs, InLine};
 use crate::errno::{Errno, Result};
 use crate::map::{Map, Shared, expect};
 use crate::object::{OBJECT_LEN, Object};
@@ -67,7 +67,7 @@ pub(super) struct Header {
     // Derived.
     pub free_slot: AtomicU32,
     /// Slots in use at which those that were left are looked for.
-    pub waiting: AtomicU32,
+    pub waiting: InLine,
     /// Sleepers with more than one operation, and their lines: those that alter, those that do not.
     pub complex: AtomicU32,
     /// The waiter that looks after the others, or NIL.
@@ -450,9 +450,8 @@ pub(crate) fn fill(map: &Map, nsems: u32) -> Result<()> {
 
 /// The derived part of a set without waiters and undo.
 pub(super) fn clear_derived(h: &Header, parts: &Parts<'_>) -> Result<()> {
-    for word in [&h.waiting, &h.complex] {
-        word.store(0, Relaxed);
-    }
+    h.waiting.set(0);
+    h.complex.store(0, Relaxed);
     for word in [&h.free_slot, &h.watch] {
         word.store(NIL, Relaxed);
     }

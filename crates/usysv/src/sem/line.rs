@@ -88,8 +88,7 @@ impl Locked<'_> {
         }
         self.append(index)?;
         crashpoint!("sem.line_up.appended");
-        h.waiting
-            .store(h.waiting.load(Relaxed).wrapping_add(1), Relaxed);
+        h.waiting.set(h.waiting.get().wrapping_add(1));
         Ok(())
     }
 
@@ -126,8 +125,7 @@ impl Locked<'_> {
         self.unlink(index)?;
         crashpoint!("sem.leave_line.unlinked");
         let h = self.h;
-        h.waiting
-            .store(h.waiting.load(Relaxed).saturating_sub(1), Relaxed);
+        h.waiting.set(h.waiting.get().saturating_sub(1));
         if self.p.slot(index)?.nops.load(Relaxed) != 1 {
             let complex = h.complex.load(Relaxed).saturating_sub(1);
             h.complex.store(complex, Relaxed);
@@ -356,7 +354,7 @@ impl Locked<'_> {
 
     /// Calls `f` with every waiter that lives and has no news.
     pub(super) fn each_waiter(&self, mut f: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        if self.h.waiting.load(Relaxed) == 0 {
+        if self.h.waiting.get() == 0 {
             return Ok(());
         }
         for index in 0..self.h.slots.load(Relaxed) {

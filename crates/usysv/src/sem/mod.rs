@@ -140,7 +140,7 @@ impl<'a> Set<'a> {
     /// Gives the lock, which was taken, to a guard.
     fn locked(self, fine: bool, id: i32) -> Result<Locked<'a>> {
         let fine = fine && is_sane(self.h);
-        let owed = if self.h.waiting.load(Relaxed) != 0 || !fine {
+        let owed = if self.h.waiting.get() != 0 || !fine {
             self.h.chairs.claim(self.ns, &self.h.object.lock)
         } else {
             None
@@ -178,24 +178,22 @@ impl<'a> Set<'a> {
 /// What is said of a set whose number of semaphores is not what it was.
 #[cold]
 fn unlike_before(h: &Header) -> Errno {
+    // Who sleeps here is to see the same.
+    h.chairs.rouse();
     h.object.check_live().err().unwrap_or(Errno::EIO)
 }
 
 #[cold]
 #[inline(never)]
 fn look_closer(mut q: Locked<'_>, id: i32) -> Result<Locked<'_>> {
-    if let Err(e) = q.h.object.check_live() {
-        if e == Errno::EIDRM {
-            // The remover may have been killed before it told all of them, or any.
-            let _ = q.tell_all(e);
+    match q.put_in_order(id) {
+        Ok(()) => Ok(q),
+        Err(e) => {
+            // Who sleeps here cannot be told by what the file says: it is to see the same.
+            q.h.chairs.rouse();
+            Err(e)
         }
-        return Err(e);
     }
-    if q.h.object.id() != id {
-        return Err(Errno::EIO);
-    }
-    q.recover()?;
-    Ok(q)
 }
 
 /// Whether the bounds of all walks are what they can be; nonsense is rebuilt.
@@ -205,10 +203,24 @@ fn is_sane(h: &Header) -> bool {
         && h.slots_backed.load(Relaxed) <= layout::SLOTS
         && h.rows.load(Relaxed) <= h.rows_backed.load(Relaxed)
         && h.rows_backed.load(Relaxed) <= layout::most_rows()
-        && h.waiting.load(Relaxed) <= h.slots.load(Relaxed)
+        && h.waiting.get() <= h.slots.load(Relaxed)
 }
 
 impl Locked<'_> {
+    fn put_in_order(&mut self, id: i32) -> Result<()> {
+        if let Err(e) = self.h.object.check_live() {
+            if e == Errno::EIDRM {
+                // The remover may have been killed before it told all of them, or any.
+                let _ = self.tell_all(e);
+            }
+            return Err(e);
+        }
+        match self.h.object.id() == id {
+            true => self.recover(),
+            false => Err(Errno::EIO),
+        }
+    }
+
     /// Runs `f`; where it finds nonsense, rebuilds the derived parts once and runs it again.
     fn with_repair<T>(&mut self, mut f: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         match f(self) {

@@ -169,7 +169,7 @@ impl Locked<'_> {
             self.perform(entries, row, NIL, self.pid())?;
             // Who changes nothing lets nobody on, and what holds up the others is not looked at again.
             let alters = ops.iter().any(|op| op.sem_op != 0);
-            if alters && self.h.waiting.load(Relaxed) != 0 {
+            if alters && self.h.waiting.get() != 0 {
                 self.settle(Some(Ops::Given(ops)))?;
             }
         }
@@ -252,7 +252,7 @@ impl<'a> Set<'a> {
         const { assert!((SEMVMX + 1).count_ones() == 1) }
         // Neither above SEMVMX, all of whose bits are ones; below 0 is far above.
         let goes = (value | new) <= SEMVMX as u32 && (op.sem_op != 0 || value == 0);
-        let quietly = self.h.waiting.load(Relaxed) == 0 || !self.lets_on(sem, op, new);
+        let quietly = self.h.waiting.get() == 0 || !self.lets_on(sem, op, new);
         (goes && quietly).then_some((sem, new))
     }
 

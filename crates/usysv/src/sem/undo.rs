@@ -227,7 +227,7 @@ impl Locked<'_> {
         self.apply(UNDO)?;
         crashpoint!("sem.undo.applied");
         self.done();
-        if self.h.waiting.load(Relaxed) != 0 {
+        if self.h.waiting.get() != 0 {
             self.settle(None::<Ops<'_>>)?;
         }
         Ok(())

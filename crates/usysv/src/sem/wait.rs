@@ -321,7 +321,7 @@ impl<'a> Locked<'a> {
     /// Where the sleeper in this slot sleeps without a clock, if it is alone, and nothing is to be undone.
     fn sit(&self, index: u32) -> Option<&'a Chair> {
         let set = self.set;
-        match set.h.waiting.load(Relaxed) == 1 && set.h.rows.load(Relaxed) == 0 {
+        match set.h.waiting.get() == 1 && set.h.rows.load(Relaxed) == 0 {
             true => set.h.chairs.sit(set.ns, &set.h.object, index),
             false => None,
         }

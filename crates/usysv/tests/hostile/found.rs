@@ -337,6 +337,17 @@ fn chair_in(world: &World, file: &str) -> u64 {
 
 /// Scribbles over the chair of who sleeps in a call, which then gets what it waits for within a second.
 fn check_scribbled_chair(file: &str, at: u64, len: usize, byte: u8) {
+    check_scribbled_under_a_sleeper(file, |chair| chair + at, &vec![byte; len], Ok(()));
+}
+
+/// Scribbles over an object in which somebody sleeps without a clock, at the place that depends on its chair's;
+/// somebody else gives it what it waits for. That is answered so, and within a second the sleeper is, too.
+fn check_scribbled_under_a_sleeper(
+    file: &str,
+    place: impl Fn(u64) -> u64,
+    bytes: &[u8],
+    answer: Result<(), Errno>,
+) {
     let world = World::new();
     let engine = &world.0;
     let queue = engine
@@ -360,27 +371,28 @@ fn check_scribbled_chair(file: &str, at: u64, len: usize, byte: u8) {
             true => engine.msgrcv(queue, &mut [0; 10], 0, 0).map(drop),
             false => engine.semop(set, &[op(-1)], None),
         };
-        assert_eq!(ended, Ok(()));
+        assert_eq!(ended, answer);
     });
     sleeper.until_asleep();
-    let chair = chair_in(&world, file);
-    scribble(&world, file, chair + at, &vec![byte; len]);
-    survivor("a scribbled chair", || {
+    let place = place(chair_in(&world, file));
+    let at = format!("{file}: {} bytes {:#x} at {place}", bytes.len(), bytes[0]);
+    scribble(&world, file, place, bytes);
+    survivor("a scribbled sleeper", || {
         let given = call(|| match on_queue {
             true => engine.msgsnd(queue, 1, b"news", 0),
             false => engine.semop(set, &[op(1)], None),
         });
-        assert_eq!(given, Ok(()), "{file} {at} {len} {byte:#x}");
+        assert_eq!(given, answer, "{at}");
     });
     let begun = Instant::now();
     while !sleeper.has_ended() {
         assert!(
             begun.elapsed() < Duration::from_secs(2),
-            "{file}: sleeps on after {len} bytes {byte:#x} at {at} of its chair"
+            "sleeps on after {at}"
         );
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(sleeper.wait(), End::Exit(0), "{file} {at} {len} {byte:#x}");
+    assert_eq!(sleeper.wait(), End::Exit(0), "{at}");
     let untouched = match on_queue {
         true => other_set() == fs::read(root(&world).join("sem/0")).expect("the set"),
         false => other_queue() == fs::read(root(&world).join("msg/0")).expect("the queue"),
@@ -399,6 +411,27 @@ fn a_scribbled_chair_keeps_nobody_asleep() {
             for byte in [0, 0xff, 0x01, 0x40, 0x80] {
                 check_scribbled_chair(file, at, len, byte);
             }
+        }
+    }
+}
+
+/// What broke: where the count of sleepers was 0, those who send owed nobody anything; and where they found no
+/// object any more, they told nobody.
+#[test]
+fn a_scribbled_count_keeps_nobody_asleep() {
+    // What is derived, and of that the counts: `qnum` to `heaps`, `receivers`; `free_slot` to `looked_ms`, `waiting`.
+    let derived = [
+        ("msg/0", [(256, 64), (292, 4)]),
+        ("sem/0", [(280, 40), (284, 4)]),
+    ];
+    for (file, places) in derived {
+        for (at, len) in places {
+            for byte in [0, 0xff, 0x01, 0x40, 0x80] {
+                check_scribbled_under_a_sleeper(file, |_| at, &vec![byte; len], Ok(()));
+            }
+        }
+        for gone in [1024, 4096] {
+            check_scribbled_under_a_sleeper(file, |_| 0, &vec![0; gone], Err(Errno::EIO));
         }
     }
 }
