@@ -404,6 +404,7 @@ impl<'a> Locked<'a> {
     /// does not begin to now, unless the slot is another's by then, whose beat or news it gets.
     fn free_waiter(&self, index: u32) -> Result<()> {
         self.waiter(index)?.news.store(AGAIN, Relaxed);
+        crashpoint!("msg.waiter.over");
         self.free_slot(index)
     }
 
