@@ -29,7 +29,8 @@
 //! A handler may fork, and return in the copy, which is no occupant: it leaves everything as it is (`Seat`), and its
 //! own sleep ends (`endless`). A thread that is cancelled is woken by `cancelling`.
 //!
-//! Where nonsense lies in a chair, wakes go to it as to nobody's: whoever reaches nobody elsewhere wakes both chairs.
+//! Where nonsense lies in a chair, wakes go to it as to nobody's: whoever reaches nobody elsewhere, or finds no object
+//! any more, wakes both chairs.
 //!
 //! A file that is cut off wakes nobody. So whoever sleeps in one that other users can write to has a clock.
 //!
