@@ -338,6 +338,12 @@ const MUTANTS: &[Mutant] = &[
         wrong: "true",
     },
     Mutant {
+        name: "no bell rings",
+        file: "bell.rs",
+        place: "[!self.rings_or(bell, |cell, tid| tid != cell.pid.load(Relaxed))]",
+        wrong: "true",
+    },
+    Mutant {
         name: "a record before it is held",
         file: "shm/records.rs",
         place: "[record.state.store(HELD, Release);]",

@@ -7,6 +7,10 @@ pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
     ns.rings(Bell::of_word(bell))
 }
 
+pub(super) fn is_silent(ns: &Namespace, bell: u64) -> bool {
+    ns.is_silent(Bell::of_word(bell))
+}
+
 pub(crate) const NO_BELL: u64 = (Bell::NONE.index as u64) << 32;
 
 pub(crate) fn bell(ns: &Namespace) -> u64 {

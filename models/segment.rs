@@ -124,5 +124,6 @@ fn somebody_dies() {
 fn mistakes_in_records_are_found() {
     let dies = || attacher_dies(false, 1);
     finds("the dead are counted", "miscounted", dies);
+    finds("no bell rings", "miscounted", dies);
     finds("a record before it is held", "miscounted", dies);
 }

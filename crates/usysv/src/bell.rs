@@ -236,6 +236,13 @@ impl Namespace {
         self.rings_or(bell, |_, _| false)
     }
 
+    /// Whether the thread of this bell lives for sure: without a system call, and without any call.
+    #[inline(always)]
+    pub(crate) fn is_silent(&self, bell: Bell) -> bool {
+        // Any other thread than the first may have left by an exec.
+        !self.rings_or(bell, |cell, tid| tid != cell.pid.load(Relaxed))
+    }
+
     #[inline(always)]
     fn rings_or(&self, bell: Bell, is_lost: impl FnOnce(&Cell, u32) -> bool) -> bool {
         cell(self.bells(), bell.index as usize).map_or(true, |cell| {

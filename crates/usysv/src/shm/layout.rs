@@ -83,6 +83,11 @@ pub(super) fn record<'a>(map: &Map, slot: u32) -> Result<&'a Record> {
     map.at(at.ok_or(Errno::EIO)? + RECORDS)
 }
 
+/// The first so many records.
+pub(super) fn records<'a>(map: &Map, count: u32) -> Result<&'a [Record]> {
+    map.array(RECORDS, count as usize)
+}
+
 /// Fills in a new segment of this size, by its creator.
 pub(crate) fn fill(map: &Map, size: usize) -> Result<()> {
     let h: &Header = map.at(0)?;

@@ -16,6 +16,12 @@ pub(super) fn rings(ns: &Namespace, bell: u64) -> bool {
     ns.rings(Bell::of_word(bell))
 }
 
+/// Whether the bell of a record is silent, as far as memory tells: in doubt, not.
+#[inline(always)]
+pub(super) fn is_silent(ns: &Namespace, bell: u64) -> bool {
+    ns.is_silent(Bell::of_word(bell))
+}
+
 /// No bell: it rings always.
 pub(crate) const NO_BELL: u64 = (Bell::NONE.index as u64) << 32;
 
