@@ -260,6 +260,24 @@ const MUTANTS: &[Mutant] = &[
         wrong: "",
     },
     Mutant {
+        name: "no wake for who was handed it",
+        file: "sem/handover.rs",
+        place: "[self.wake_later(index);]",
+        wrong: "",
+    },
+    Mutant {
+        name: "handed over without news",
+        file: "sem/handover.rs",
+        place: "self.perform(1, NIL, [index], slot.pid",
+        wrong: "NIL",
+    },
+    Mutant {
+        name: "handed past the second in line",
+        file: "sem/handover.rs",
+        place: "let last = [slot.next.load(Relaxed) == NIL] ||",
+        wrong: "true",
+    },
+    Mutant {
         name: "wakes one of two sleepers",
         file: "sem/mod.rs",
         place: "if sys::futex_wake(&slot.news, [sys::ALL]) == 0",

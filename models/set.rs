@@ -1,4 +1,4 @@
-//! Models of a set's sleepers: `crates/usysv/src/sem/{wait,line,ops,undo,recover}.rs` and `bell.rs`.
+//! Models of a set's sleepers: `crates/usysv/src/sem/{wait,line,handover,ops,undo,recover}.rs` and `bell.rs`.
 //!
 //! Loom sees the lock, what sleepers sleep on, and the bells; the rest of a set is under the lock.
 //! The set has one semaphore.
@@ -88,6 +88,21 @@ fn orders(waiters: usize, posters: usize, preemptions: usize) -> usize {
     })
 }
 
+/// Two wait, and what is posted at once is enough for both.
+fn enough_for_both(preemptions: usize) -> usize {
+    explore(preemptions, |w| {
+        let set = Set::new(w, 0);
+        for _ in 0..2 {
+            let set = set.clone();
+            w.spawn(None, move || set.op(-1, 0).expect("one"));
+        }
+        let posts = set.clone();
+        w.spawn(None, move || posts.op(2, 0).expect("a set"));
+        w.join();
+        assert_eq!(set.drain(), 0, "lost or doubled");
+    })
+}
+
 /// Who waits for zero, and who takes.
 fn zero(preemptions: usize) -> usize {
     explore(preemptions, |w| {
@@ -109,6 +124,7 @@ fn posted_is_taken() {
     println!("posted_is_taken: {executions} executions");
     let executions = with_clocks(|| orders(1, 1, 3) + orders(2, 1, 2));
     println!("the same with clocks: {executions} executions");
+    println!("enough_for_both: {} executions", enough_for_both(2));
     println!("zero: {} executions", zero(2));
 }
 
@@ -342,10 +358,14 @@ fn somebody_withdraws() {
 #[test]
 fn mistakes_in_sleeping_are_found() {
     let two = || orders(2, 1, 2);
+    let both = || enough_for_both(2);
     let interrupted = || waiter_is_interrupted(1);
     finds("posts past sleepers", "lost wake", two);
     finds("takes enough for too little", "lost wake", two);
-    finds("no wake for who went on", "lost wake", two);
+    finds("no wake for who went on", "lost wake", both);
+    finds("no wake for who was handed it", "lost wake", two);
+    finds("handed over without news", "lost wake", two);
+    finds("handed past the second in line", "lost wake", both);
     // What the engine did: it woke one that slept on after its wait had ended.
     let with_clocks = || with_clocks(|| waiter_is_interrupted(1));
     finds("wakes one of two sleepers", "woken late", with_clocks);

@@ -2,7 +2,7 @@
 
 use super::blocking::{dismiss, sleeper};
 use crate::scenarios::{Scenario, table};
-use crate::sem::op;
+use crate::sem::{SEMVMX, op};
 use crate::stage::Stage;
 
 pub(super) const ALL: &[Scenario] = table![
@@ -24,6 +24,7 @@ pub(super) const ALL: &[Scenario] = table![
     sleeper_is_not_woken_within_an_array,
     array_that_takes_again_what_it_gave_wakes_nobody,
     array_gives_on_one_and_takes_on_another,
+    more_than_32767_is_erange_whatever_a_sleeper_would_take,
 ];
 
 fn big_sleeper_is_overtaken_by_a_later_small_one(t: &Stage) {
@@ -228,4 +229,15 @@ fn array_gives_on_one_and_takes_on_another(t: &Stage) {
     t.holds(set, &[0, 0]);
     t.semop(set, &[op(1, 2)]).must();
     t.join(right);
+}
+
+fn more_than_32767_is_erange_whatever_a_sleeper_would_take(t: &Stage) {
+    let set = t.set_of(&[5]);
+    let child = sleeper(t, "sleeper", set, &[op(0, -9)]);
+    t.semop(set, &[op(0, SEMVMX)]).fails(libc::ERANGE);
+    t.awaited(set, 0, 1, 0);
+    t.holds(set, &[5]);
+    t.semop(set, &[op(0, SEMVMX - 5)]).must();
+    t.join(child);
+    t.holds(set, &[32758]);
 }

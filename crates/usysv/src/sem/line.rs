@@ -13,35 +13,9 @@ use crate::errno::{Errno, Result};
 use crate::liveness;
 use core::sync::atomic::Ordering::*;
 
-impl Set<'_> {
-    fn bell_of_waiter(&self, index: u32) -> Result<Bell> {
-        let slot = self.p.slot(index)?;
-        Ok(Bell {
-            index: slot.bell[0].load(Relaxed),
-            generation: slot.bell[1].load(Relaxed),
-        })
-    }
-
-    /// Whether the thread of a waiter is gone.
-    pub(super) fn is_dead(&self, index: u32) -> Result<bool> {
-        let slot = self.p.slot(index)?;
-        Ok(match self.bell_of_waiter(index)? {
-            Bell::NONE => {
-                let (pid, tid) = (slot.pid.load(Relaxed), slot.tid.load(Relaxed));
-                !liveness::thread_lives(pid, tid)
-            }
-            bell => self.ns.rings(bell),
-        })
-    }
-}
-
-/// Sleepers whose threads are asked after while the lock is held: whoever makes up more must not
-/// hold up who looks.
-const MOST_ASKED: u32 = 4096;
-
-impl Locked<'_> {
+impl<'a> Set<'a> {
     /// The line that a waiter belongs in now.
-    fn line(&self, index: u32) -> Result<&Line> {
+    fn line(&self, index: u32) -> Result<&'a Line> {
         let nops = self.p.slot(index)?.nops.load(Relaxed);
         let alters = self.alters(index)?;
         if nops != 1 {
@@ -74,6 +48,32 @@ impl Locked<'_> {
         Ok(false)
     }
 
+    fn bell_of_waiter(&self, index: u32) -> Result<Bell> {
+        let slot = self.p.slot(index)?;
+        Ok(Bell {
+            index: slot.bell[0].load(Relaxed),
+            generation: slot.bell[1].load(Relaxed),
+        })
+    }
+
+    /// Whether the thread of a waiter is gone.
+    pub(super) fn is_dead(&self, index: u32) -> Result<bool> {
+        let slot = self.p.slot(index)?;
+        Ok(match self.bell_of_waiter(index)? {
+            Bell::NONE => {
+                let (pid, tid) = (slot.pid.load(Relaxed), slot.tid.load(Relaxed));
+                !liveness::thread_lives(pid, tid)
+            }
+            bell => self.ns.rings(bell),
+        })
+    }
+}
+
+/// Sleepers whose threads are asked after while the lock is held: whoever makes up more must not
+/// hold up who looks.
+const MOST_ASKED: u32 = 4096;
+
+impl Locked<'_> {
     /// Puts a waiter at the end of its line.
     pub(super) fn line_up(&mut self, index: u32) -> Result<()> {
         let h = self.h;
@@ -122,7 +122,13 @@ impl Locked<'_> {
 
     /// Takes a waiter out of its line.
     pub(super) fn leave_line(&mut self, index: u32) -> Result<()> {
-        self.unlink(index)?;
+        let line = self.set.line(index)?;
+        self.leave(line, index)
+    }
+
+    /// [`Locked::leave_line`], of who knows the line.
+    pub(super) fn leave(&mut self, line: &Line, index: u32) -> Result<()> {
+        self.unlink(line, index)?;
         crashpoint!("sem.leave_line.unlinked");
         let h = self.h;
         h.waiting.set(h.waiting.get().saturating_sub(1));
@@ -134,8 +140,7 @@ impl Locked<'_> {
         Ok(())
     }
 
-    fn unlink(&self, index: u32) -> Result<()> {
-        let line = self.line(index)?;
+    fn unlink(&self, line: &Line, index: u32) -> Result<()> {
         let slot = self.p.slot(index)?;
         let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
         if prev == NIL && line.head.load(Relaxed) != index {

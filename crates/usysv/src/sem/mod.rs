@@ -12,13 +12,15 @@
 //!
 //! Commit: a change is written into the journal as absolute values, happens by the one store of
 //! `op`, and is then applied; applying it again changes nothing (`recover`). What a sleeper is given
-//! is such a change of its own, with the sleeper's news part of it. One operation without undo, in a
-//! set whose time is right already, is one store: a semaphore's value and pid are one word (`ops`).
+//! is such a change of its own, with the sleeper's news part of it; the commonest one is a single change
+//! with the waker's (`handover`). One operation without undo, in a set whose time is right already, is
+//! one store: a semaphore's value and pid are one word (`ops`).
 //!
 //! Undo: nobody of a killed process is left to apply its row, so whoever looks at the set does it
 //! first (`undo`); a sleeper that stands watch looks for all who sleep (`wait`).
 
 mod ctl;
+mod handover;
 mod layout;
 mod line;
 mod ops;

@@ -160,6 +160,12 @@ impl Locked<'_> {
         if self.h.rows.load(Relaxed) != 0 {
             self.look_before(ops, row)?;
         }
+        if let ([op], false) = (ops, undoes)
+            && self.h.waiting.get() != 0
+            && self.hand_over(op)?
+        {
+            return Ok(Outcome::Goes(1));
+        }
         let mut outcome = self.attempt(Ops::Given(ops), row)?;
         let refused = matches!(outcome, Outcome::Blocks(_) | Outcome::Fails(Errno::EAGAIN));
         if refused && self.look()? {

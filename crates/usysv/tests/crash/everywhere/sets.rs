@@ -369,6 +369,25 @@ fn letting_go() -> Vec<Scenario> {
             ..PLAIN
         },
         Scenario {
+            name: "hand one what it waits for, and leave another",
+            make: |engine| {
+                let semid = set(engine);
+                let sleepers = [6, 50].map(|takes| sleeper(engine, semid, &[op(0, -takes, 0)]));
+                (semid, sleepers.into())
+            },
+            act: |engine, semid| perform(engine, semid, &[op(0, 3, 0)]),
+            seen: |world, semid| step(world, semid, &[[5, 5], [2, 5]]),
+            release: |engine, semid| engine.sem_put(semid, 0, 500).expect("SETVAL"),
+            check: |world, semid| {
+                let left = step(world, semid, &[[444, 5], [450, 5]]);
+                world.0.sem_put(semid, 0, 5).expect("SETVAL");
+                check(world, semid, &[[5, 5]]);
+                left
+            },
+            exact: false,
+            ..PLAIN
+        },
+        Scenario {
             name: "let a dead one go on",
             make: |engine| {
                 let semid = set(engine);
