@@ -172,7 +172,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sleeps after its wait",
         file: "msg/wait.rs",
-        place: "[self.waiter(index)?.news.store(AGAIN, Relaxed);]\n        self.free_slot",
+        place: "[self.waiter(index)?.news.store(AGAIN, Relaxed);]\n        crashpoint!(\"msg.waiter.over\");",
         wrong: "",
     },
     Mutant {
