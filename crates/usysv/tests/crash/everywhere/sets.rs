@@ -3,7 +3,9 @@
 use super::Scenario;
 use crate::rig::*;
 use crate::sets::{early_in_a_second, op};
-use std::time::Duration;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO, Sembuf, SemidDs};
 use usysv::{Engine, Errno, SemField, Semaphores};
 
@@ -438,6 +440,21 @@ fn letting_go() -> Vec<Scenario> {
     ]
 }
 
+/// Waits until somebody has taken the watch, also on a busy machine; not for long, as who would is killed perhaps.
+fn until_watched(engine: &Engine, semid: i32) {
+    /// Where a set's file has its watch, and what stands there while there is none.
+    const WATCH: u64 = 292;
+    const NIL: u32 = u32::MAX;
+    let path = engine.namespace().path().to_str().expect("a plain path");
+    let file = File::open(format!("{path}/sem/{}", semid & 0x7fff)).expect("the set's file");
+    let deadline = Instant::now() + 4 * SETTLED;
+    let mut word = NIL.to_ne_bytes();
+    while u32::from_ne_bytes(word) == NIL && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+        file.read_exact_at(&mut word, WATCH).expect("the watch");
+    }
+}
+
 fn watching() -> Vec<Scenario> {
     vec![Scenario {
         name: "stand watch, and hand it on",
@@ -447,6 +464,7 @@ fn watching() -> Vec<Scenario> {
         meanwhile: Some(|engine, semid| {
             std::thread::sleep(SETTLED);
             let deep = sleeper(engine, semid, &[op(1, -9, 0)]);
+            until_watched(engine, semid);
             std::thread::sleep(SETTLED);
             survivor("the giver", || perform(engine, semid, &[op(0, 9, 0)]));
             vec![deep]
