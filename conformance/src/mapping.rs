@@ -245,6 +245,15 @@ impl Stage {
         )
     }
 
+    /// `mseal(address, len)`
+    pub fn mseal(&self, address: usize, len: usize) -> Outcome<()> {
+        self.done(
+            format_args!("mseal({}, {len})", show_address(address)),
+            // SAFETY: see the file's header.
+            || unsafe { libc::syscall(libc::SYS_mseal, pointer(address), len, 0) as c_int },
+        )
+    }
+
     /// `msync(address, len, flags)`
     pub fn msync(&self, address: usize, len: usize, flags: c_int) -> Outcome<()> {
         self.done(

@@ -591,7 +591,12 @@ pub(crate) fn map_shared(fd: &Fd, len: usize, writable: bool) -> Result<*mut u8>
 }
 
 pub fn unmap(at: *mut u8, len: usize) {
-    let _ = call!(SYS_munmap, at, len);
+    let _ = munmap(at, len);
+}
+
+/// EPERM: `mseal`.
+pub(crate) fn munmap(at: *mut u8, len: usize) -> Result<()> {
+    call!(SYS_munmap, at, len).map(drop)
 }
 
 pub(crate) fn madvise(at: *mut u8, len: usize, advice: i32) -> Result<()> {

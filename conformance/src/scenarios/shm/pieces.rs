@@ -1,11 +1,14 @@
 //! Attachments cut to pieces, moved, and mapped over: what counts, and what `shmdt` takes.
 
+use crate::errno::Errno;
 use crate::mapping::{Access, PAGE, access, hole, peek, poke};
-use crate::process;
+use crate::process::{self, Ending};
 use crate::scenarios::{Scenario, table};
 use crate::shm::{SHM_RDONLY, SHM_REMAP, Segment};
 use crate::stage::Stage;
-use libc::{EACCES, EINVAL, ENOMEM, MADV_DONTFORK, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE};
+use libc::{
+    EACCES, EINVAL, ENOMEM, MADV_DONTFORK, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE, SIGBUS,
+};
 
 pub(super) const ALL: &[Scenario] = table![
     unmapping_an_attachment_detaches_it,
@@ -31,6 +34,9 @@ pub(super) const ALL: &[Scenario] = table![
     moved_attachment_stays_one,
     shrunk_attachment_stays_one,
     grown_attachment_has_no_bytes_behind_its_end,
+    touching_behind_the_end_is_sigbus_and_the_segment_stays,
+    detaching_leaves_what_lies_behind_the_end,
+    sealed_attachment_is_not_detached,
     duplicated_attachment_counts_twice,
     moved_tail_is_not_detached_by_its_address,
     mapping_over_an_attachment_detaches_it,
@@ -298,6 +304,47 @@ fn grown_attachment_has_no_bytes_behind_its_end(t: &Stage) {
     assert_eq!(access(grown + PAGE), Access::None);
     t.detach(grown);
     t.attached(segment, 0);
+}
+
+/// What broke: the page was taken for one that somebody had cut off, and the segment's file grew.
+fn touching_behind_the_end_is_sigbus_and_the_segment_stays(t: &Stage) {
+    let segment = t.segment(PAGE);
+    let at = t.attach(segment);
+    poke(at, b'x');
+    let child = t.spawn("child", |t| {
+        crate::mapping::limit_resource(libc::RLIMIT_CORE, 0);
+        let grown = t.mremap(at, PAGE, 3 * PAGE, None).must();
+        assert_eq!(peek(grown), b'x');
+        poke(grown + 2 * PAGE, b'y');
+    });
+    t.reap(child, Ending::Killed(SIGBUS));
+    t.attached(segment, 1);
+    let again = t.attach(segment);
+    assert_eq!(peek(again), b'x');
+}
+
+/// `shmdt` goes on from the first piece to those that end within the segment's size.
+fn detaching_leaves_what_lies_behind_the_end(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    let grown = t.mremap(at, 4 * PAGE, 8 * PAGE, None).must();
+    t.munmap(grown + 2 * PAGE, 2 * PAGE).must();
+    t.attached(segment, 2);
+    t.detach(grown);
+    t.attached(segment, 1);
+    t.munmap(grown + 4 * PAGE, 4 * PAGE).must();
+    t.attached(segment, 0);
+}
+
+fn sealed_attachment_is_not_detached(t: &Stage) {
+    let segment = t.segment(PAGE);
+    let at = t.attach(segment);
+    match t.mseal(at, PAGE).result() {
+        Err(Errno(libc::ENOSYS)) => return eprintln!("SKIPPED: mseal needs Linux 6.10"),
+        sealed => sealed.expect("mseal"),
+    }
+    t.detach(at);
+    t.attached(segment, 1);
+    poke(at, b'x');
 }
 
 fn duplicated_attachment_counts_twice(t: &Stage) {

@@ -179,6 +179,7 @@ impl Engine {
             start,
             len,
             base: start,
+            size: len,
             file,
         };
         match self.count_in(segment, &part, at) {
@@ -272,16 +273,19 @@ impl Engine {
             from = at + 1;
         }
         let first = lowest.ok_or(Errno::EINVAL)?;
+        // The first one always, of the others those that end within the segment's size.
+        let goes = |part: &Part| {
+            let ends_within = part.end().wrapping_sub(addr) <= part.size;
+            (part.base, part.id) == (addr, first.id) && (ends_within || part.start == first.start)
+        };
         from = 0;
-        while let Some((at, part)) = guard
-            .pieces
-            .find(from, |part| part.base == addr && part.id == first.id)
-        {
-            // Nobody uses the attachment any more, says the caller of `shmdt`.
-            sys::unmap(part.start as *mut u8, part.len);
-            crashpoint!("shm.detach.unmapped");
-            self.let_go(&guard, at, &part);
+        while let Some((at, part)) = guard.pieces.find(from, goes) {
             from = at + 1;
+            // Nobody uses the attachment any more, says the caller of `shmdt`. What is sealed stays.
+            if sys::munmap(part.start as *mut u8, part.len).is_ok() {
+                crashpoint!("shm.detach.unmapped");
+                self.let_go(&guard, at, &part);
+            }
         }
         Ok(())
     }

@@ -43,6 +43,7 @@ struct Piece {
     len: AtomicUsize,
     /// Where the segment's first byte would be.
     base: AtomicUsize,
+    size: AtomicUsize,
     file: [AtomicU64; 2],
 }
 
@@ -83,6 +84,8 @@ pub(crate) struct Part {
     pub start: usize,
     pub len: usize,
     pub base: usize,
+    /// Of the whole segment, in whole pages: a piece that `mremap` made longer goes on behind its end.
+    pub size: usize,
     /// Device and inode of the segment's bytes.
     pub file: [u64; 2],
 }
@@ -106,6 +109,7 @@ impl Piece {
             start: self.start.load(Relaxed),
             len: self.len.load(Relaxed),
             base: self.base.load(Relaxed),
+            size: self.size.load(Relaxed),
             file: [device.load(Relaxed), inode.load(Relaxed)],
         })
     }
@@ -231,6 +235,7 @@ impl Guard<'_> {
         piece.slot.store(part.slot, Relaxed);
         piece.flags.store(part.flags, Relaxed);
         piece.base.store(part.base, Relaxed);
+        piece.size.store(part.size, Relaxed);
         for (word, value) in piece.file.iter().zip(part.file) {
             word.store(value, Relaxed);
         }
@@ -320,8 +325,12 @@ pub(crate) fn restore(addr: usize) -> bool {
 
 fn restore_part(ns: &Path<'_>, part: &Part, addr: usize) -> bool {
     let page = addr & !(PAGE - 1);
-    let offset = (page - part.base) as u64;
-    let end = (part.end() - part.base) as u64;
+    let offset = page.wrapping_sub(part.base) as u64;
+    let end = part.size.min(part.end().wrapping_sub(part.base)) as u64;
+    if offset >= end {
+        // Behind the segment's end nobody cut anything off: the fault is the program's.
+        return false;
+    }
     match open_file(ns, part) {
         // Allocating never shortens it, whatever another process does at the same time. The last
         // page gives the length at once, and does without where there is no room.
@@ -337,7 +346,7 @@ fn restore_part(ns: &Path<'_>, part: &Part, addr: usize) -> bool {
     }
     let prot = part.flags as i32 & 7;
     // SAFETY: the bytes that others may write at any time are zeroes from now on.
-    unsafe { sys::zero_at(page, part.end() - page, prot) }.is_ok()
+    unsafe { sys::zero_at(page, (end - offset) as usize, prot) }.is_ok()
 }
 
 /// The file of a piece's bytes, if it still has its name.
