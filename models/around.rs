@@ -328,11 +328,16 @@ pub mod cancelling {
 
 /// `liveness.rs`: whether somebody lives.
 pub mod liveness {
+    use crate::namespace::Namespace;
     use crate::process::Identity;
     use crate::world::world;
 
-    pub fn process_lives(who: Identity) -> bool {
+    pub fn process_lives(_ns: &Namespace, who: Identity) -> bool {
         world().exists(who.pid)
+    }
+
+    pub fn is_foreign(_who: Identity) -> bool {
+        false
     }
 
     pub fn thread_lives(_pid: u32, tid: u32) -> bool {

@@ -298,7 +298,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the dead hold on",
         file: "sem/undo.rs",
-        place: "|| [liveness::process_lives(owner_of(row))]",
+        place: "|| [liveness::process_lives(self.ns, owner_of(row))]",
         wrong: "true",
     },
     Mutant {
@@ -352,7 +352,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the dead are counted",
         file: "shm/records.rs",
-        place: "_ => [process_lives(owner)],",
+        place: "_ => [process_lives(self.ns, owner)],",
         wrong: "true",
     },
     Mutant {

@@ -53,6 +53,7 @@ impl Process {
                 start: 4096,
                 len: 4096,
                 base: 4096,
+                size: 4096,
                 file: [0, 0],
             };
             pieces.keep(at, &part);

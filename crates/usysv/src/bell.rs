@@ -142,15 +142,12 @@ fn claim(ns: &Namespace, block: &'static tls::Block) -> Result<Bell> {
     let mut bell = Bell::NONE;
     for probe in 0..PROBES {
         let index = (first + probe) % CELLS;
-        // A page that the file system has no room for would be SIGBUS at the first touch.
-        let page_begins = probe == 0 || (index * CELL).is_multiple_of(4096);
-        if page_begins && map.populate(index * CELL / 4096 * 4096, 4096).is_err() {
+        if populate(map, probe, index).is_err() {
             break;
         }
         let Ok(cell) = cell(map, index) else { break };
         let word = cell.word.load(Acquire);
-        let owns = word & TID == tid && word & DIED == 0;
-        if owns && cell.pid.load(Relaxed) == me.pid && cell.start.load(Relaxed) == me.start {
+        if is_of(cell, word, tid, &me) {
             bell = of(index, cell);
             break;
         }
@@ -164,6 +161,20 @@ fn claim(ns: &Namespace, block: &'static tls::Block) -> Result<Bell> {
     block.bell_generation.store(bell.generation, Relaxed);
     block.bell_in.store(map.parts().0 as usize, Relaxed);
     Ok(bell)
+}
+
+/// Before a probe: a page that the file system has no room for would be SIGBUS at the first touch.
+fn populate(map: &Map, probe: usize, index: usize) -> Result<()> {
+    match probe == 0 || (index * CELL).is_multiple_of(4096) {
+        true => map.populate(index * CELL / 4096 * 4096, 4096).map(drop),
+        false => Ok(()),
+    }
+}
+
+/// Whether this is the cell of a thread that lives.
+fn is_of(cell: &Cell, word: u32, tid: u32, who: &Identity) -> bool {
+    (word & TID, word & DIED) == (tid, 0)
+        && (cell.pid.load(Relaxed), cell.start.load(Relaxed)) == (who.pid, who.start)
 }
 
 fn of(index: usize, cell: &Cell) -> Bell {
@@ -241,6 +252,26 @@ impl Namespace {
     pub(crate) fn is_silent(&self, bell: Bell) -> bool {
         // Any other thread than the first may have left by an exec.
         !self.rings_or(bell, |cell, tid| tid != cell.pid.load(Relaxed))
+    }
+
+    /// Whether the first thread of this process has a bell that is silent. Where it never asked for one, not.
+    pub(crate) fn has_first_thread(&self, who: Identity) -> bool {
+        let map = self.bells();
+        for probe in 0..PROBES {
+            let index = (who.pid as usize + probe) % CELLS;
+            if populate(map, probe, index).is_err() {
+                break;
+            }
+            let Ok(cell) = cell(map, index) else { break };
+            let word = cell.word.load(Acquire);
+            if word == 0 {
+                break;
+            }
+            if is_of(cell, word, who.pid, &who) {
+                return true;
+            }
+        }
+        false
     }
 
     #[inline(always)]

@@ -13,6 +13,7 @@ pub use fork::Fork;
 pub use memory::{Changing, Flags};
 
 use crate::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
+use crate::bell;
 use crate::creds::{Creds, Owned};
 use crate::errno::{Errno, Result};
 use crate::handle::{Pin, Table};
@@ -20,9 +21,11 @@ use crate::keys::Keys;
 use crate::map::Map;
 use crate::namespace::{Fault, Namespace};
 use crate::object::{self, Identity, Kind, index_of};
+use crate::process;
 use crate::registry::Got;
 use crate::sys::Fd;
 use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// System V IPC in a namespace.
 ///
@@ -249,6 +252,7 @@ impl Engine {
                 return Err(Errno::ENOENT);
             }
         }
+        self.hang_first_bell();
         let creds = Creds::current();
         let made = (asked.make)(Owned {
             uid: creds.euid,
@@ -277,9 +281,19 @@ impl Engine {
         object::has_key(&pin, key).then_some(id)
     }
 
+    /// The first thread's bell hangs early: to other pid namespaces a process lives while that is silent.
+    fn hang_first_bell(&self) {
+        if let Ok(me) = process::thread()
+            && me.tid.load(Relaxed) == me.pid.load(Relaxed)
+        {
+            let _ = bell::mine_by(me, &self.ns);
+        }
+    }
+
     /// The id that has this key, by the directory.
     #[cold]
     fn ask(&self, kind: Kind, key: i32) -> Result<Option<i32>> {
+        self.hang_first_bell();
         let found = self.ns.find(kind, key)?;
         if let Some(id) = found {
             self.keys[kind as usize].keep(key, id);

@@ -1,6 +1,7 @@
 //! Whether somebody that shared memory names still lives.
 
 use crate::errno::{Errno, Result};
+use crate::namespace::Namespace;
 use crate::path::{Digits, Text, parse_decimal};
 use crate::process::{self, Identity};
 use crate::sys;
@@ -8,12 +9,14 @@ use crate::sys;
 /// Bits of a start that hold the time; above them is the pid namespace's mark.
 const TIME_BITS: u32 = 40;
 
-/// Whether this process lives: one of its threads has not ended. In doubt, it lives; but one of
-/// another pid namespace, whose number means nothing here, has ended if its bell rang.
-pub(crate) fn process_lives(who: Identity) -> bool {
-    let (theirs, ours) = (who.start >> TIME_BITS, mark());
-    let foreign = theirs != 0 && ours != 0 && theirs != ours;
-    if foreign || !sys::exists(who.pid) {
+/// Whether this process, a bell of which rang, lives: one of its threads has not ended. In doubt, it lives; but
+/// of another pid namespace's processes, whose numbers mean nothing here, only those whose first threads' bells
+/// are silent.
+pub(crate) fn process_lives(ns: &Namespace, who: Identity) -> bool {
+    if is_foreign(who) {
+        return ns.has_first_thread(who);
+    }
+    if !sys::exists(who.pid) {
         return false;
     }
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(who.pid)).as_bytes()]);
@@ -22,17 +25,29 @@ pub(crate) fn process_lives(who: Identity) -> bool {
         Ok(stat) => stat,
         Err(e) => return !is_gone(e),
     };
-    let began = stat.field(22);
+    let began = stat.field(22).and_then(since_boot);
     let same = who.start == 0 || began.is_none_or(|start| time(start) == time(who.start));
     // The first thread may have ended before the others.
     same && (!stat.ended() || stat.field(20).is_some_and(|threads| threads > 1))
+}
+
+/// Whether this process is of another pid namespace than we are, as far as /proc tells either.
+pub(crate) fn is_foreign(who: Identity) -> bool {
+    let (theirs, ours) = (who.start >> TIME_BITS, mark());
+    theirs != 0 && ours != 0 && theirs != ours
 }
 
 /// When this process started, if /proc tells; marked, so that no process of another pid namespace
 /// has the same number and start: the first processes of two containers easily begin together.
 pub(crate) fn started(pid: u32) -> Option<u64> {
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(pid)).as_bytes()]).ok()?;
-    Stat::read(&path, &mut [0; 512]).ok()?.field(22).map(marked)
+    let shown = Stat::read(&path, &mut [0; 512]).ok()?.field(22)?;
+    since_boot(shown).map(marked)
+}
+
+/// A start as /proc shows it to this process, in clock ticks since the boot: a time namespace has another zero.
+fn since_boot(shown: u64) -> Option<u64> {
+    process::boot_offset().map(|offset| shown.wrapping_sub(offset as u64))
 }
 
 fn time(start: u64) -> u64 {

@@ -130,7 +130,7 @@ impl Map {
     }
 
     /// Makes sure that the file has memory there: a full file system is an error here and would be
-    /// SIGBUS at the first touch. False: the kernel cannot (before Linux 5.14).
+    /// SIGBUS at the first touch. False: the kernel cannot (before Linux 5.14), or seccomp does not let us.
     pub fn populate(&self, offset: usize, len: usize) -> Result<bool> {
         const MADV_POPULATE_WRITE: i32 = 23;
         self.range(offset, len)?;
@@ -138,7 +138,7 @@ impl Map {
         let at = unsafe { self.base.add(offset) };
         match sys::madvise(at, len, MADV_POPULATE_WRITE) {
             Ok(()) => Ok(true),
-            Err(Errno::EINVAL) => Ok(false),
+            Err(Errno::EINVAL | Errno::EPERM | Errno::ENOSYS) => Ok(false),
             Err(_) => Err(Errno::ENOMEM),
         }
     }

@@ -11,8 +11,10 @@
 use crate::errno::{Errno, Result};
 use crate::lock::{Head, OFFSET};
 use crate::namespace;
+use crate::path::parse_decimal;
 use crate::sys;
 use crate::tls::{self, Block};
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 const MADV_WIPEONFORK: i32 = 18;
@@ -71,27 +73,86 @@ pub(crate) fn identity_by(thread: &'static Block) -> Identity {
     }
 }
 
-/// This process's pid namespace, by its inode; 0 where there is no /proc. Told once for each process: only a fork
-/// changes it.
-pub(crate) fn pid_namespace() -> u64 {
-    static INODE: AtomicU64 = AtomicU64::new(u64::MAX);
-    let known = INODE.load(Relaxed);
-    if known != u64::MAX && INODE_OF.load(Acquire) == generation() {
-        return known;
-    }
-    let mut text = [0; 64];
-    let len = sys::readlink(c"/proc/self/ns/pid", &mut text).unwrap_or(0);
-    let digits = text.iter().take(len).filter(|c| c.is_ascii_digit());
-    let inode = digits.fold(0u64, |n, c| {
-        n.wrapping_mul(10).wrapping_add(u64::from(c - b'0'))
-    });
-    INODE.store(inode, Relaxed);
-    INODE_OF.store(generation(), Release);
-    inode
+/// Something that only a fork changes: asked once for each process.
+struct Asked {
+    value: AtomicU64,
+    /// The generation that asked, inverted as a thread's.
+    by: AtomicU64,
 }
 
-/// The generation that asked for its pid namespace.
-static INODE_OF: AtomicU64 = AtomicU64::new(0);
+impl Asked {
+    const fn new() -> Asked {
+        Asked {
+            value: AtomicU64::new(0),
+            by: AtomicU64::new(0),
+        }
+    }
+
+    fn get(&self, ask: impl FnOnce() -> u64) -> u64 {
+        let by = !generation();
+        if self.by.load(Acquire) != by {
+            self.value.store(ask(), Relaxed);
+            self.by.store(by, Release);
+        }
+        self.value.load(Relaxed)
+    }
+}
+
+/// This process's pid namespace, by its inode; 0 where there is no /proc.
+pub(crate) fn pid_namespace() -> u64 {
+    static INODE: Asked = Asked::new();
+    INODE.get(|| inode_of(c"/proc/self/ns/pid"))
+}
+
+/// A namespace's inode, from the text of its link; 0: /proc does not tell.
+fn inode_of(link: &CStr) -> u64 {
+    let mut text = [0; 64];
+    let len = sys::readlink(link, &mut text).unwrap_or(0);
+    let digits = text.iter().take(len).filter(|c| c.is_ascii_digit());
+    digits.fold(0u64, |n, c| {
+        n.wrapping_mul(10).wrapping_add(u64::from(c - b'0'))
+    })
+}
+
+/// How much later than the machine /proc has this process's boot begin: what its time namespace adds to starts, in
+/// clock ticks. `None`: it cannot be known.
+pub(crate) fn boot_offset() -> Option<i64> {
+    /// The machine's own time namespace (`PROC_TIME_INIT_INO`).
+    const MACHINES: u64 = 0xefff_fffa;
+    const UNKNOWN: i64 = i64::MIN;
+    static TICKS: Asked = Asked::new();
+    let ticks = TICKS.get(|| {
+        let mine = inode_of(c"/proc/self/ns/time");
+        let ticks = match mine {
+            0 | MACHINES => Some(0),
+            // What stands there is of the namespace of children to come.
+            _ if mine != inode_of(c"/proc/self/ns/time_for_children") => None,
+            _ => offset_of_boot(),
+        };
+        ticks.unwrap_or(UNKNOWN) as u64
+    });
+    Some(ticks as i64).filter(|ticks| *ticks != UNKNOWN)
+}
+
+/// From the line `boottime SECONDS NANOSECONDS`.
+fn offset_of_boot() -> Option<i64> {
+    let mut text = [0; 256];
+    let fd = sys::open(c"/proc/self/timens_offsets", libc::O_RDONLY, 0).ok()?;
+    let len = sys::read(&fd, &mut text, 0).ok()?;
+    let mut lines = text.get(..len)?.split(|c| *c == b'\n');
+    let mut words = lines.find_map(|line| {
+        let mut words = line.split(|c| *c == b' ').filter(|word| !word.is_empty());
+        (words.next() == Some(b"boottime")).then_some(words)
+    })?;
+    let (seconds, ns) = (words.next()?, parse_decimal(words.next()?)?);
+    let seconds = match seconds.strip_prefix(b"-") {
+        Some(digits) => -(parse_decimal(digits)? as i64),
+        None => parse_decimal(seconds)? as i64,
+    };
+    seconds
+        .checked_mul(100)?
+        .checked_add((ns / 10_000_000) as i64)
+}
 
 /// The generation of this process, 0 before [`thread`] was called in it.
 #[inline(always)]

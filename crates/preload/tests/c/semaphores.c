@@ -3,7 +3,11 @@
  * holds on the kernel, too.
  */
 #include "check.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <sys/ipc.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 
 static int set;
@@ -74,8 +78,38 @@ static void undo_outlives_an_exec_by_another_thread(void) {
   end();
 }
 
+static void forbid_madvise(void) {
+  struct sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog filter = {sizeof steps / sizeof *steps, steps};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+    _exit(9);
+}
+
+/* A sandbox without madvise: it was taken for one without memory (ENOMEM). */
+static void a_sandbox_without_madvise_can_sleep_and_undo(void) {
+  begin();
+  pid_t child = fork();
+  if (child == 0) {
+    forbid_madvise();
+    struct sembuf take = {0, -1, 0};
+    struct timespec moment = {0, 1000000};
+    if (semtimedop(set, &take, 1, &moment) != -1 || errno != EAGAIN) _exit(1);
+    _exit(op(1, SEM_UNDO) == 0 ? 0 : 2);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(semctl(set, 0, GETVAL) == 0);
+  end();
+}
+
 int main(void) {
   CASE(no_sleeper_stays_when_a_handler_leaves);
   CASE(undo_outlives_an_exec_by_another_thread);
+  CASE(a_sandbox_without_madvise_can_sleep_and_undo);
   return check_failed;
 }

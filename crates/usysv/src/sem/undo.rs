@@ -192,7 +192,7 @@ impl Locked<'_> {
             if row.state.load(Relaxed) != USED
                 || !self.ns.rings(bell_of(row))
                 || owner_of(row) == self.me()
-                || liveness::process_lives(owner_of(row))
+                || liveness::process_lives(self.ns, owner_of(row))
             {
                 continue;
             }

@@ -5,7 +5,7 @@ use super::owner;
 use super::{Locked, PAGE};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
-use crate::liveness::process_lives;
+use crate::liveness::{is_foreign, process_lives};
 use crate::object::{Kind, REMOVED, index_of};
 use crate::process::{self, Identity};
 use crate::sys;
@@ -245,10 +245,11 @@ impl Locked<'_> {
         }
         let lives = match *known {
             Some((same, lives)) if same == owner => lives,
-            _ => process_lives(owner),
+            _ => process_lives(self.ns, owner),
         };
         *known = Some((owner, lives));
-        Ok(lives && owner::maps(owner.pid, self.data_inode(), record.addr.load(Relaxed)))
+        let has = || owner::maps(owner.pid, self.data_inode(), record.addr.load(Relaxed));
+        Ok(lives && (is_foreign(owner) || has()))
     }
 
     /// The inode of the bytes, as maps show it; 0: unknown.
@@ -273,7 +274,7 @@ impl Locked<'_> {
             start: self.h.cstart.load(Relaxed),
         };
         Ok(self.ns.limits().shm_rmid_forced != 0
-            && !process_lives(creator)
+            && !process_lives(self.ns, creator)
             && !self.is_attached()?)
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use usysv::abi::{IPC_NOWAIT, IPC_PRIVATE, SEM_UNDO};
-use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores};
+use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores, SharedMemory};
 
 const ROUNDS: i64 = 2000;
 
@@ -139,6 +139,7 @@ pub fn two_pid_namespaces() {
     for _ in 0..5 {
         undo_across(engine);
     }
+    who_lives_without_a_thread(engine, |look| Container::run(0, look).ends_well());
     #[cfg(debug_assertions)]
     for point in [
         "chair.claimed",
@@ -246,6 +247,42 @@ fn undo_across(engine: &Engine) {
     assert_eq!(engine.sem_get(set, 0, SemField::Value), Ok(1));
     assert_eq!(engine.sem_get(set, 1, SemField::Value), Ok(5));
     engine.sem_remove(set).expect("IPC_RMID");
+}
+
+/// What broke: where a thread with something to be undone had ended, its process was taken for dead, by who sees
+/// no numbers or other starts than it: two held the semaphore, and a segment went under who used it.
+fn who_lives_without_a_thread(engine: &Engine, elsewhere: impl Fn(&dyn Fn())) {
+    let set = engine.semget(IPC_PRIVATE, 1, 0o600).expect("semget");
+    let segment = engine.shmget(IPC_PRIVATE, 4096, 0o600).expect("shmget");
+    engine.sem_put(set, 0, 1).expect("SETVAL");
+    let taken = &words(1)[0];
+    let holder = Child::fork(|| {
+        // What its first thread asks for is how others know that it lives.
+        let queue = engine.msgget(IPC_PRIVATE, 0o600).expect("msgget");
+        let take = || {
+            engine.semop(set, &[op(-1, SEM_UNDO)], None).expect("semop");
+            // SAFETY: nothing is replaced.
+            unsafe { engine.shmat(segment, 0, 0) }.expect("shmat");
+        };
+        std::thread::scope(|threads| threads.spawn(take).join().expect("a thread"));
+        engine.msg_remove(queue).expect("IPC_RMID");
+        taken.store(1, SeqCst);
+        std::thread::sleep(Duration::from_secs(50));
+    });
+    until("the holder has it", 5, || taken.load(SeqCst) == 1);
+    let attached = || engine.shm_stat(segment).expect("IPC_STAT").shm_nattch;
+    elsewhere(&|| {
+        let too = engine.semop(set, &[op(-1, IPC_NOWAIT)], None);
+        assert_eq!((too, attached()), (Err(Errno::EAGAIN), 1), "it lives");
+    });
+    holder.kill();
+    assert_eq!(holder.wait(), KILLED);
+    elsewhere(&|| {
+        let then = engine.semop(set, &[op(-1, 0)], Some(Duration::from_secs(2)));
+        assert_eq!((then, attached()), (Ok(()), 0), "it is dead");
+    });
+    engine.sem_remove(set).expect("IPC_RMID");
+    engine.shm_remove(segment).expect("IPC_RMID");
 }
 
 /// Two containers (users, pids and mounts of their own) that see one namespace by a bind mount, each
@@ -364,26 +401,17 @@ pub fn clocks_that_differ() {
     let engine = &world.0;
     let queue = engine.msgget(IPC_PRIVATE, 0o600).expect("msgget");
     let set = engine.semget(IPC_PRIVATE, 1, 0o600).expect("semget");
-    let ahead = |seconds: i64, me: i64| {
-        Child::fork(move || {
-            // SAFETY: no pointers; counts for the children of this process.
-            let left = unsafe { libc::unshare(libc::CLONE_NEWTIME) };
-            assert_eq!(left, 0, "unshare: {}", std::io::Error::last_os_error());
-            let offsets = format!("monotonic {seconds} 0\nboottime {seconds} 0\n");
-            std::fs::write("/proc/self/timens_offsets", offsets).expect("a clock of its own");
-            survivor("a clock of its own", || {
-                let begun = Instant::now();
-                let time = Some(Duration::from_millis(300));
-                let late = engine.semop(set, &[op(-1, 0)], time);
-                assert_eq!(late, Err(Errno::EAGAIN));
-                let took = begun.elapsed();
-                let fine = Duration::from_millis(300)..Duration::from_millis(1500);
-                assert!(fine.contains(&took), "a timeout of 300 ms took {took:?}");
-                play(engine, queue, me);
-            });
-        })
+    let plays = |me: i64| {
+        let begun = Instant::now();
+        let time = Some(Duration::from_millis(300));
+        let late = engine.semop(set, &[op(-1, 0)], time);
+        assert_eq!(late, Err(Errno::EAGAIN));
+        let took = begun.elapsed();
+        let fine = Duration::from_millis(300)..Duration::from_millis(1500);
+        assert!(fine.contains(&took), "a timeout of 300 ms took {took:?}");
+        play(engine, queue, me);
     };
-    let players = [ahead(86_400, 1), ahead(0, 2)];
+    let players = [ahead(86_400, || plays(1)), ahead(0, || plays(2))];
     // Somebody who finds nothing to receive looks after what was handed over and not fetched.
     while !players.iter().all(Child::has_ended) {
         let nothing = engine.msgrcv(queue, &mut [0; 8], 3, IPC_NOWAIT);
@@ -394,4 +422,20 @@ pub fn clocks_that_differ() {
         assert_eq!(player.wait(), End::Exit(0));
     }
     check_queue(engine, queue, &[]);
+    for seconds in [7000, -5] {
+        let elsewhere = |look: &dyn Fn()| assert_eq!(ahead(seconds, look).wait(), End::Exit(0));
+        who_lives_without_a_thread(engine, elsewhere);
+    }
+}
+
+/// Runs `f` in a process whose clocks are so far ahead, in another time namespace.
+fn ahead(seconds: i64, f: impl FnOnce()) -> Child {
+    Child::fork(move || {
+        // SAFETY: no pointers; counts for the children of this process.
+        let left = unsafe { libc::unshare(libc::CLONE_NEWTIME) };
+        assert_eq!(left, 0, "unshare: {}", std::io::Error::last_os_error());
+        let offsets = format!("monotonic {seconds} 0\nboottime {seconds} 0\n");
+        std::fs::write("/proc/self/timens_offsets", offsets).expect("a clock of its own");
+        survivor("a clock of its own", f);
+    })
 }
