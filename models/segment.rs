@@ -49,6 +49,7 @@ impl Process {
             let part = Part {
                 id: ID,
                 slot,
+                attach: 0,
                 flags: 0,
                 start: 4096,
                 len: 4096,

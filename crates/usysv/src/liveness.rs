@@ -26,7 +26,9 @@ pub(crate) fn process_lives(ns: &Namespace, who: Identity) -> bool {
         Err(e) => return !is_gone(e),
     };
     let began = stat.field(22).and_then(since_boot);
-    let same = who.start == 0 || began.is_none_or(|start| time(start) == time(who.start));
+    let same = who.start == 0
+        || began.is_none_or(|start| time(start) == time(who.start))
+        || !are_starts_sure();
     // The first thread may have ended before the others.
     same && (!stat.ended() || stat.field(20).is_some_and(|threads| threads > 1))
 }
@@ -45,8 +47,18 @@ pub(crate) fn started(pid: u32) -> Option<u64> {
     since_boot(shown).map(marked)
 }
 
+/// Whether /proc shows starts as it did at this process's first look: it may have gone to another time namespace.
+fn are_starts_sure() -> bool {
+    process::identity().is_ok_and(|me| started(me.pid).is_none_or(|start| start == me.start))
+}
+
 /// A start as /proc shows it to this process, in clock ticks since the boot: a time namespace has another zero.
+/// `None`: unknown; also of who began before that zero, which is shown as a huge number.
 fn since_boot(shown: u64) -> Option<u64> {
+    const MOST: u64 = i64::MAX as u64 / 10_000_000;
+    if shown > MOST {
+        return None;
+    }
     process::boot_offset().map(|offset| shown.wrapping_sub(offset as u64))
 }
 

@@ -122,11 +122,12 @@ pub(crate) fn boot_offset() -> Option<i64> {
     const UNKNOWN: i64 = i64::MIN;
     static TICKS: Asked = Asked::new();
     let ticks = TICKS.get(|| {
-        let mine = inode_of(c"/proc/self/ns/time");
+        // The process's own files are empty once its first thread has ended.
+        let mine = inode_of(c"/proc/thread-self/ns/time");
         let ticks = match mine {
             0 | MACHINES => Some(0),
             // What stands there is of the namespace of children to come.
-            _ if mine != inode_of(c"/proc/self/ns/time_for_children") => None,
+            _ if mine != inode_of(c"/proc/thread-self/ns/time_for_children") => None,
             _ => offset_of_boot(),
         };
         ticks.unwrap_or(UNKNOWN) as u64
@@ -134,7 +135,7 @@ pub(crate) fn boot_offset() -> Option<i64> {
     Some(ticks as i64).filter(|ticks| *ticks != UNKNOWN)
 }
 
-/// From the line `boottime SECONDS NANOSECONDS`.
+/// From the line `boottime SECONDS NANOSECONDS`. `None` also where starts would be rounded another way with it.
 fn offset_of_boot() -> Option<i64> {
     let mut text = [0; 256];
     let fd = sys::open(c"/proc/self/timens_offsets", libc::O_RDONLY, 0).ok()?;
@@ -149,9 +150,8 @@ fn offset_of_boot() -> Option<i64> {
         Some(digits) => -(parse_decimal(digits)? as i64),
         None => parse_decimal(seconds)? as i64,
     };
-    seconds
-        .checked_mul(100)?
-        .checked_add((ns / 10_000_000) as i64)
+    let ticks = ns.is_multiple_of(10_000_000).then_some(ns / 10_000_000)?;
+    seconds.checked_mul(100)?.checked_add(ticks as i64)
 }
 
 /// The generation of this process, 0 before [`thread`] was called in it.

@@ -37,6 +37,7 @@ pub(super) const ALL: &[Scenario] = table![
     touching_behind_the_end_is_sigbus_and_the_segment_stays,
     detaching_leaves_what_lies_behind_the_end,
     sealed_attachment_is_not_detached,
+    detaching_leaves_what_came_from_another_attachment,
     duplicated_attachment_counts_twice,
     moved_tail_is_not_detached_by_its_address,
     mapping_over_an_attachment_detaches_it,
@@ -333,6 +334,22 @@ fn detaching_leaves_what_lies_behind_the_end(t: &Stage) {
     t.attached(segment, 1);
     t.munmap(grown + 4 * PAGE, 4 * PAGE).must();
     t.attached(segment, 0);
+}
+
+/// `shmdt` knows the pieces of one `shmat` by their file, which is that one's alone.
+fn detaching_leaves_what_came_from_another_attachment(t: &Stage) {
+    let (segment, at) = four_pages(t);
+    let other = t.attach(segment);
+    t.munmap(at + 2 * PAGE, PAGE).must();
+    t.attached(segment, 3);
+    let target = Some(at + 2 * PAGE);
+    t.mremap(other + 2 * PAGE, PAGE, PAGE, target).must();
+    t.attached(segment, 5);
+    t.detach(at);
+    t.attached(segment, 3);
+    assert_eq!(peek(at + 2 * PAGE), b'2');
+    t.detach(other);
+    t.attached(segment, 1);
 }
 
 fn sealed_attachment_is_not_detached(t: &Stage) {

@@ -12,6 +12,10 @@ use crate::shm::owner;
 use crate::shm::pieces::{Guard, HUGE_PAGES, NO_SLOT, Part};
 use crate::shm::{self, Held, Locked, PAGE};
 use crate::sys;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// So many times this process and those that it was forked by have attached.
+static ATTACHES: AtomicU32 = AtomicU32::new(0);
 
 /// Where `shmat` is to attach.
 struct Place {
@@ -175,6 +179,7 @@ impl Engine {
         let mut part = Part {
             id: segment.id(),
             slot: NO_SLOT,
+            attach: ATTACHES.fetch_add(1, Relaxed),
             flags: prot as u32 | kind,
             start,
             len,
@@ -276,7 +281,8 @@ impl Engine {
         // The first one always, of the others those that end within the segment's size.
         let goes = |part: &Part| {
             let ends_within = part.end().wrapping_sub(addr) <= part.size;
-            (part.base, part.id) == (addr, first.id) && (ends_within || part.start == first.start)
+            (part.base, part.attach) == (addr, first.attach)
+                && (ends_within || part.start == first.start)
         };
         from = 0;
         while let Some((at, part)) = guard.pieces.find(from, goes) {

@@ -149,7 +149,8 @@ impl Changing<'_> {
             return;
         }
         let (head, tail) = (start == part.start, end == part.end());
-        let alike = |other: &Part| (other.flags, other.id, other.base) == (new, part.id, part.base);
+        let alike =
+            |other: &Part| (other.flags, other.attach, other.base) == (new, part.attach, part.base);
         let beside = match (head, tail) {
             (true, false) => self.find(|other| other.end() == start && alike(other)),
             (false, true) => self.find(|other| other.start == end && alike(other)),

@@ -10,7 +10,7 @@ use super::Locked;
 use super::layout::{Change, NIL, Sem, WAITS};
 use crate::abi::{SEMVMX, Sembuf};
 use crate::crash::crashpoint;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use core::sync::atomic::Ordering::*;
 
 impl Locked<'_> {
@@ -23,15 +23,18 @@ impl Locked<'_> {
             return Ok(false);
         }
         let (slot, takes) = (self.p.slot(index)?, self.op_of(index, 0)?);
-        // Nonsense is for the long way, too.
-        let waits = slot.state.load(Relaxed) == WAITS && slot.news.load(Relaxed) == 0;
+        if slot.state.load(Relaxed) != WAITS || slot.news.load(Relaxed) != 0 {
+            // Nobody stands in line there.
+            return Err(Errno::EIO);
+        }
+        // Other nonsense is for the long way, too.
         let is_alike = u32::from(takes.sem_num) == num && slot.nops.load(Relaxed) == 1;
         let given = self.value(num)? + i32::from(op.sem_op);
         let left = given + i32::from(takes.sem_op);
         let goes = takes.sem_op < 0 && left >= 0 && given <= SEMVMX;
         let last = slot.next.load(Relaxed) == NIL || (left as u32) < sem.least.load(Relaxed);
         let undoes = slot.row.load(Relaxed) != NIL;
-        if !waits || !is_alike || !goes || !last || undoes || self.is_dead(index)? {
+        if !is_alike || !goes || !last || undoes || self.is_dead(index)? {
             return Ok(false);
         }
         self.p.entry(0)?.put(Change {

@@ -175,8 +175,9 @@ impl Locked<'_> {
             self.perform(entries, row, NIL, self.pid())?;
             // Who changes nothing lets nobody on, and what holds up the others is not looked at again.
             let alters = ops.iter().any(|op| op.sem_op != 0);
-            if alters && self.h.waiting.get() != 0 {
-                self.settle(Some(Ops::Given(ops)))?;
+            if alters && self.h.waiting.get() != 0 && self.settle(Some(Ops::Given(ops))).is_err() {
+                // The array went: nonsense among the sleepers must not have it performed again.
+                let _ = self.recover();
             }
         }
         Ok(outcome)

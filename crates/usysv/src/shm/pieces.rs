@@ -38,6 +38,7 @@ struct Piece {
     held: AtomicU32,
     id: AtomicI32,
     slot: AtomicU32,
+    attach: AtomicU32,
     flags: AtomicU32,
     start: AtomicUsize,
     len: AtomicUsize,
@@ -80,6 +81,8 @@ pub(crate) struct Pieces {
 pub(crate) struct Part {
     pub id: i32,
     pub slot: u32,
+    /// Which `shmat` of this process it is of: its pieces have the same, wherever they went.
+    pub attach: u32,
     pub flags: u32,
     pub start: usize,
     pub len: usize,
@@ -105,6 +108,7 @@ impl Piece {
         Some(Part {
             id: self.id.load(Relaxed),
             slot: self.slot.load(Relaxed),
+            attach: self.attach.load(Relaxed),
             flags: self.flags.load(Relaxed),
             start: self.start.load(Relaxed),
             len: self.len.load(Relaxed),
@@ -233,6 +237,7 @@ impl Guard<'_> {
         p.owner.store(process::generation(), Relaxed);
         piece.id.store(part.id, Relaxed);
         piece.slot.store(part.slot, Relaxed);
+        piece.attach.store(part.attach, Relaxed);
         piece.flags.store(part.flags, Relaxed);
         piece.base.store(part.base, Relaxed);
         piece.size.store(part.size, Relaxed);

@@ -411,7 +411,7 @@ pub fn clocks_that_differ() {
         assert!(fine.contains(&took), "a timeout of 300 ms took {took:?}");
         play(engine, queue, me);
     };
-    let players = [ahead(86_400, || plays(1)), ahead(0, || plays(2))];
+    let players = [ahead((86_400, 0), || plays(1)), ahead((0, 0), || plays(2))];
     // Somebody who finds nothing to receive looks after what was handed over and not fetched.
     while !players.iter().all(Child::has_ended) {
         let nothing = engine.msgrcv(queue, &mut [0; 8], 3, IPC_NOWAIT);
@@ -422,19 +422,27 @@ pub fn clocks_that_differ() {
         assert_eq!(player.wait(), End::Exit(0));
     }
     check_queue(engine, queue, &[]);
-    for seconds in [7000, -5] {
-        let elsewhere = |look: &dyn Fn()| assert_eq!(ahead(seconds, look).wait(), End::Exit(0));
+    for by in [(7000, 0), (7000, 5_000_000), (-5, 0)] {
+        let elsewhere = |look: &dyn Fn()| assert_eq!(ahead(by, look).wait(), End::Exit(0));
         who_lives_without_a_thread(engine, elsewhere);
     }
+    // Who began before the clock's zero.
+    who_lives_without_a_thread(engine, |look| {
+        std::thread::sleep(Duration::from_secs(1));
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("/proc/uptime");
+        let seconds = uptime.split('.').next().map(str::parse::<i64>);
+        let by = (-seconds.expect("a time").expect("seconds"), 0);
+        assert_eq!(ahead(by, look).wait(), End::Exit(0));
+    });
 }
 
-/// Runs `f` in a process whose clocks are so far ahead, in another time namespace.
-fn ahead(seconds: i64, f: impl FnOnce()) -> Child {
+/// Runs `f` in a process whose clocks are so many seconds and nanoseconds ahead, in another time namespace.
+fn ahead((seconds, ns): (i64, u32), f: impl FnOnce()) -> Child {
     Child::fork(move || {
         // SAFETY: no pointers; counts for the children of this process.
         let left = unsafe { libc::unshare(libc::CLONE_NEWTIME) };
         assert_eq!(left, 0, "unshare: {}", std::io::Error::last_os_error());
-        let offsets = format!("monotonic {seconds} 0\nboottime {seconds} 0\n");
+        let offsets = format!("monotonic {seconds} {ns}\nboottime {seconds} {ns}\n");
         std::fs::write("/proc/self/timens_offsets", offsets).expect("a clock of its own");
         survivor("a clock of its own", f);
     })

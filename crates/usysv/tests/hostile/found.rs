@@ -436,6 +436,37 @@ fn a_scribbled_count_keeps_nobody_asleep() {
     }
 }
 
+/// What broke: a semop that had been performed found nonsense in line, and was performed again after the repair.
+#[test]
+fn nonsense_in_line_has_nothing_done_twice() {
+    /// None, as counts of sleepers lie.
+    const NONE: u32 = 0x4e6f_6e65;
+    /// `waiting`, and the first semaphore's line of those who alter.
+    const WAITING: u64 = 284;
+    const ALTERS: [u64; 2] = [520, 524];
+    let world = World::new();
+    let engine = &world.0;
+    let set = engine
+        .semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600)
+        .expect("semget");
+    let op = |sem_op| Sembuf {
+        sem_num: 0,
+        sem_op,
+        sem_flg: 0,
+    };
+    // Somebody waited once: the first slot was in use.
+    let waited = engine.semop(set, &[op(-1)], Some(Duration::from_millis(1)));
+    assert_eq!(waited, Err(Errno::EAGAIN));
+    for value in 1..5 {
+        for (at, scribbled) in [(WAITING, 1 ^ NONE), (ALTERS[0], 0), (ALTERS[1], 0)] {
+            word(&world, "sem/0", at, scribbled);
+        }
+        assert_eq!(engine.semop(set, &[op(1)], None), Ok(()));
+        let seen = engine.sem_get(set, 0, usysv::SemField::Value);
+        assert_eq!(seen, Ok(value));
+    }
+}
+
 /// What broke: a receiver that found nonsense as it lined up did so again, after the repair, and stood in line
 /// twice. What was sent went to the place where nobody was.
 #[test]
