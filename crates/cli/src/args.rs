@@ -55,7 +55,7 @@ Examples:
   usysv shm cat --key 42 | hexdump -C show a segment's bytes
   usysv --kernel ipcs                 the same tools on the kernel's objects
 
-Exit status: 0 on success, 1 on error, 2 on wrong usage, 3 when --nowait would have waited;
+Exit status: 0 on success, 1 on error, 2 on wrong usage, 3 when --nowait would have waited, or --timeout ended a wait;
 'usysv run' ends as its command does (125, 126, 127: see 'usysv run --help').";
 
 #[derive(Debug, Subcommand)]

@@ -86,7 +86,7 @@ impl Target {
                 ),
             },
             Errno::EACCES => format!(
-                "permission denied in {place} ('{usysv} ipcs -q' shows the queue's owner and mode)"
+                "permission denied in {place} ('{usysv} ipcs -q' shows root and the queue's owner its mode)"
             ),
             Errno::EIDRM => "the queue was removed meanwhile".to_owned(),
             Errno::ENOSPC if world.is_kernel() => format!(

@@ -142,7 +142,13 @@ impl World {
         };
         let namespace = Namespace::open(path).map_err(|fault| explain(&self.name, &fault))?;
         let set = namespace.set_limit(name, value);
-        set.map_err(|errno| Failure::new(format!("{}: {errno}", self.name)))
+        set.map_err(|errno| match errno {
+            Errno::EACCES => Failure::new(format!(
+                "only the owner of {} may set its limits",
+                self.name
+            )),
+            _ => Failure::new(format!("{}: {errno}", self.name)),
+        })
     }
 }
 

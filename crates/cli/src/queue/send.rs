@@ -62,6 +62,7 @@ impl Sender<'_> {
 
     fn send(&self, text: &[u8]) -> Result<(), Failure> {
         let backend = self.world.backend();
+        self.check_room(text.len())?;
         loop {
             let Err(errno) = backend.msgsnd(self.id, self.mtype, text, self.flags) else {
                 return Ok(());
@@ -76,6 +77,24 @@ impl Sender<'_> {
                 Errno::EINVAL => return Err(self.too_long_or_absent(text.len())),
                 other => return Err(self.target.explain(self.world, other)),
             }
+        }
+    }
+
+    /// What is longer than all that the queue may hold would wait for ever.
+    fn check_room(&self, length: usize) -> Result<(), Failure> {
+        let backend = self.world.backend();
+        let longest = backend.msg_limits().map_or(0, |(limits, _)| limits.msgmax);
+        match backend.msg_stat(self.id) {
+            Ok(ds) if length as u64 > ds.msg_qbytes && length as i64 <= i64::from(longest) => {
+                Err(Failure::new(format!(
+                    "{}: {length} bytes never fit: the queue holds {} at most, its msg_qbytes (one that is made \
+                     after '{} limits msgmnb={length}' holds more)",
+                    self.target,
+                    ds.msg_qbytes,
+                    self.world.command()
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -81,7 +81,7 @@ impl<'a> Chosen<'a> {
                 format!("no such semaphore set in {place} ('{usysv} ipcs -s' lists them)")
             }
             Errno::EACCES => format!(
-                "permission denied in {place} ('{usysv} ipcs -s' shows the set's owner and mode)"
+                "permission denied in {place} ('{usysv} ipcs -s' shows root and the set's owner its mode)"
             ),
             Errno::EIDRM => "the set was removed meanwhile".to_owned(),
             other => format!("{other} in {place}"),

@@ -82,8 +82,8 @@ impl<'a> Chosen<'a> {
                 format!("no such segment in {place} ('{usysv} ipcs -m' lists them)")
             }
             Errno::EACCES => format!(
-                "permission denied in {place} ('{usysv} ipcs -m' shows the segment's owner and \
-                 mode)"
+                "permission denied in {place} ('{usysv} ipcs -m' shows root and the segment's owner \
+                 its mode)"
             ),
             Errno::EIDRM => "the segment was removed meanwhile".to_owned(),
             other => format!("{other} in {place}"),

@@ -99,6 +99,17 @@ fn messages_that_are_too_long_stay() {
 }
 
 /// The buffer starts at msgmax or a megabyte: a message may be longer than either.
+/// It waited for ever, or was told that an empty queue was full.
+#[test]
+fn messages_that_never_fit_are_refused() {
+    prints(
+        "k limits msgmnb=4; k send --key 1 --create 12345; echo $?; k send --key 1 --nowait 12345; echo $?",
+        &"usysv: send: key 0x1: 5 bytes never fit: the queue holds 4 at most, its msg_qbytes (one that is made \
+          after 'usysv --kernel limits msgmnb=5' holds more)\n1\n"
+            .repeat(2),
+    );
+}
+
 #[test]
 fn messages_longer_than_msgmax_come_whole() {
     prints(
