@@ -26,7 +26,7 @@ pub(crate) fn process_lives(ns: &Namespace, who: Identity) -> bool {
         Err(e) => return !is_gone(e),
     };
     let began = stat.field(22).and_then(since_boot);
-    let same = who.start == 0
+    let same = time(who.start) == 0
         || began.is_none_or(|start| time(start) == time(who.start))
         || !are_starts_sure();
     // The first thread may have ended before the others.
@@ -44,7 +44,7 @@ pub(crate) fn is_foreign(who: Identity) -> bool {
 pub(crate) fn started(pid: u32) -> Option<u64> {
     let path = stat_path(&[b"/proc/", Digits::decimal(u64::from(pid)).as_bytes()]).ok()?;
     let shown = Stat::read(&path, &mut [0; 512]).ok()?.field(22)?;
-    since_boot(shown).map(marked)
+    Some(marked(since_boot(shown).unwrap_or(0)))
 }
 
 /// Whether /proc shows starts as it did at this process's first look: it may have gone to another time namespace.

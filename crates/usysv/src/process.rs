@@ -43,14 +43,10 @@ pub fn is_single_threaded() -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
     pub pid: u32,
-    /// When it started, in clock ticks since the boot, and in which pid namespace (see `liveness`); 0
+    /// When it started, in clock ticks since the boot (0: unknown), and in which pid namespace (see `liveness`); 0
     /// where there is no /proc. Kept by exec.
     pub start: u64,
 }
-
-/// The start of the process of this generation, inverted as a thread's.
-static START: AtomicU64 = AtomicU64::new(0);
-static START_OF: AtomicU64 = AtomicU64::new(0);
 
 /// This process.
 #[inline]
@@ -61,16 +57,11 @@ pub(crate) fn identity() -> Result<Identity> {
 /// This process, told by a thread of it whose block was looked up just now.
 #[inline(always)]
 pub(crate) fn identity_by(thread: &'static Block) -> Identity {
+    static START: Asked = Asked::new();
     let pid = thread.pid.load(Relaxed);
-    let generation = thread.generation.load(Relaxed);
-    if START_OF.load(Acquire) != generation {
-        START.store(crate::liveness::started(pid).unwrap_or(0), Relaxed);
-        START_OF.store(generation, Release);
-    }
-    Identity {
-        pid,
-        start: START.load(Relaxed),
-    }
+    let by = thread.generation.load(Relaxed);
+    let start = START.get(by, || crate::liveness::started(pid).unwrap_or(0));
+    Identity { pid, start }
 }
 
 /// Something that only a fork changes: asked once for each process.
@@ -88,8 +79,8 @@ impl Asked {
         }
     }
 
-    fn get(&self, ask: impl FnOnce() -> u64) -> u64 {
-        let by = !generation();
+    #[inline(always)]
+    fn get(&self, by: u64, ask: impl FnOnce() -> u64) -> u64 {
         if self.by.load(Acquire) != by {
             self.value.store(ask(), Relaxed);
             self.by.store(by, Release);
@@ -101,7 +92,8 @@ impl Asked {
 /// This process's pid namespace, by its inode; 0 where there is no /proc.
 pub(crate) fn pid_namespace() -> u64 {
     static INODE: Asked = Asked::new();
-    INODE.get(|| inode_of(c"/proc/self/ns/pid"))
+    // The process's own files are empty once its first thread has ended.
+    INODE.get(!generation(), || inode_of(c"/proc/thread-self/ns/pid"))
 }
 
 /// A namespace's inode, from the text of its link; 0: /proc does not tell.
@@ -121,8 +113,7 @@ pub(crate) fn boot_offset() -> Option<i64> {
     const MACHINES: u64 = 0xefff_fffa;
     const UNKNOWN: i64 = i64::MIN;
     static TICKS: Asked = Asked::new();
-    let ticks = TICKS.get(|| {
-        // The process's own files are empty once its first thread has ended.
+    let ticks = TICKS.get(!generation(), || {
         let mine = inode_of(c"/proc/thread-self/ns/time");
         let ticks = match mine {
             0 | MACHINES => Some(0),

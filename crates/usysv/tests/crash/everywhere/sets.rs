@@ -335,6 +335,14 @@ fn waiting() -> Vec<Scenario> {
     ]
 }
 
+/// All have what they wait for out of 500: 6, if that one was not let go before, and 50.
+fn served(world: &World, semid: i32) -> usize {
+    let left = step(world, semid, &[[444, 5], [450, 5]]);
+    world.0.sem_put(semid, 0, 5).expect("SETVAL");
+    check(world, semid, &[[5, 5]]);
+    left
+}
+
 fn letting_go() -> Vec<Scenario> {
     vec![
         Scenario {
@@ -360,13 +368,7 @@ fn letting_go() -> Vec<Scenario> {
                 engine.sem_put(semid, 0, 500).expect("SETVAL");
                 engine.sem_put(semid, i32::from(SIGN), 1).expect("SETVAL");
             },
-            // All have what they wait for: 6, if that one was not let go before, and 50.
-            check: |world, semid| {
-                let left = step(world, semid, &[[444, 5], [450, 5]]);
-                world.0.sem_put(semid, 0, 5).expect("SETVAL");
-                check(world, semid, &[[5, 5]]);
-                left
-            },
+            check: served,
             exact: false,
             ..PLAIN
         },
@@ -380,12 +382,7 @@ fn letting_go() -> Vec<Scenario> {
             act: |engine, semid| perform(engine, semid, &[op(0, 3, 0)]),
             seen: |world, semid| step(world, semid, &[[5, 5], [2, 5]]),
             release: |engine, semid| engine.sem_put(semid, 0, 500).expect("SETVAL"),
-            check: |world, semid| {
-                let left = step(world, semid, &[[444, 5], [450, 5]]);
-                world.0.sem_put(semid, 0, 5).expect("SETVAL");
-                check(world, semid, &[[5, 5]]);
-                left
-            },
+            check: served,
             exact: false,
             ..PLAIN
         },
