@@ -288,6 +288,12 @@ pub mod process {
         1
     }
 
+    pub fn epoch() -> u64 {
+        1
+    }
+
+    pub fn begin_epoch() {}
+
     pub fn is_single_threaded() -> bool {
         false
     }
@@ -373,13 +379,13 @@ pub mod bus {
 pub mod ranges {
     use crate::errno::Result;
 
-    pub fn keep(_base: *mut u8, _len: usize) -> Result<u32> {
+    pub fn keep(_base: *mut u8, _len: usize) -> Result<usize> {
         Ok(0)
     }
 
-    pub fn forget(_place: u32) {}
+    pub fn forget(_place: usize) {}
 
-    pub fn is_lost(_place: u32) -> bool {
+    pub fn is_lost(_place: usize) -> bool {
         false
     }
 }

@@ -4,7 +4,7 @@ use crate::atomic::{AtomicU32, Ordering::SeqCst};
 use crate::lock::{Left, Lock};
 use crate::pidns::Word;
 use crate::world::{Event, World, at_each_step, die, explore, step_here, world};
-use crate::{finds, process};
+use crate::{critical, finds, process};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -37,7 +37,25 @@ impl Room {
     }
 
     fn enter(&self) {
-        let left = self.lock.lock().expect("a lock");
+        self.entered(self.lock.lock().expect("a lock"));
+    }
+
+    /// True: for a short time.
+    fn enter_short(&self) -> bool {
+        let me = process::thread().expect("a thread");
+        critical::enter();
+        let short = self.lock.try_short(me);
+        match short {
+            true => self.entered(Left::Order),
+            false => {
+                critical::leave();
+                self.enter();
+            }
+        }
+        short
+    }
+
+    fn entered(&self, left: Left) {
         let me = process::identity().expect("a thread").pid as usize - 100;
         if let Some(other) = self.inside.replace(Some(me)) {
             let died = self.deaths && world().thread(other).exits();
@@ -59,10 +77,20 @@ impl Room {
         self.inside.set(None);
         self.lock.unlock();
     }
+
+    fn visit_short(&self) {
+        let short = self.enter_short();
+        self.ruined.set(false);
+        self.inside.set(None);
+        match short {
+            true => self.lock.unlock_short(process::thread().expect("a thread")),
+            false => self.lock.unlock(),
+        }
+    }
 }
 
 /// Nobody dies: no time passes, so no wake is lost.
-fn orders(threads: usize, visits: usize, spins: bool, preemptions: usize) -> usize {
+fn orders(threads: usize, visits: usize, short: bool, spins: bool, preemptions: usize) -> usize {
     explore(preemptions, move |w| {
         w.spins.set(spins);
         let room = Room::new(w, false);
@@ -70,28 +98,38 @@ fn orders(threads: usize, visits: usize, spins: bool, preemptions: usize) -> usi
             let room = room.clone();
             w.spawn(None, move || (0..visits).for_each(|_| room.visit()));
         }
+        if short {
+            let room = room.clone();
+            w.spawn(None, move || room.visit_short());
+        }
         w.join();
         room.visit();
         // SAFETY: all others ended.
         let all = room.visits.with(|visits| unsafe { *visits });
-        assert_eq!(all, threads * visits + 1);
+        assert_eq!(all, threads * visits + usize::from(short) + 1);
     })
 }
 
 #[test]
 fn one_at_a_time() {
-    let executions = orders(2, 2, false, 3) + orders(3, 1, false, 3) + orders(2, 1, true, 2);
+    let executions = orders(2, 2, false, false, 3)
+        + orders(3, 1, false, false, 3)
+        + orders(2, 1, true, false, 3)
+        + orders(2, 1, false, true, 2);
     println!("one_at_a_time: {executions} executions");
 }
 
 /// The first thread dies at some step of its visit. With one other the lock is free at once; one
 /// that finds it free just then may leave a third asleep until it looks, after 100 ms.
-fn deaths(others: usize, looks: u64, preemptions: usize) -> (usize, usize) {
+fn deaths(short: bool, others: usize, looks: u64, preemptions: usize) -> (usize, usize) {
     at_each_step(Event::Death, true, preemptions, move |w, fate| {
         w.patience_ns.set(looks * 100_000_000);
         let room = Room::new(w, true);
         let dies = room.clone();
-        w.spawn(Some(fate), move || dies.visit());
+        w.spawn(Some(fate), move || match short {
+            true => dies.visit_short(),
+            false => dies.visit(),
+        });
         for _ in 0..others {
             let room = room.clone();
             w.spawn(None, move || room.visit());
@@ -190,10 +228,12 @@ fn a_holder_that_never_was() {
 
 #[test]
 fn a_holder_dies() {
-    let (executions, steps) = deaths(1, 0, 2);
-    println!("a_holder_dies, one waits: {executions} executions, {steps} steps");
-    let (executions, steps) = deaths(2, 1, 1);
-    println!("a_holder_dies, two wait: {executions} executions, {steps} steps");
+    for short in [false, true] {
+        let (executions, steps) = deaths(short, 1, 0, 2);
+        println!("a_holder_dies, one waits: {executions} executions, {steps} steps");
+        let (executions, steps) = deaths(short, 2, 1, 1);
+        println!("a_holder_dies, two wait: {executions} executions, {steps} steps");
+    }
     let (executions, steps) = two_deaths();
     println!("a_holder_dies, and the next: {executions} executions, {steps} steps");
 }
@@ -203,15 +243,24 @@ fn two_doubters() {
 }
 
 fn two_orders() {
-    orders(2, 2, false, 2);
+    orders(2, 2, false, false, 2);
 }
 
 fn three_orders() {
-    orders(3, 1, false, 2);
+    orders(3, 1, false, false, 2);
 }
 
 fn one_death() {
-    deaths(1, 0, 2);
+    deaths(false, 1, 0, 2);
+}
+
+fn one_short_death() {
+    deaths(true, 1, 0, 2);
+}
+
+/// One waits for the lock, dies when it has it, and another waits for that.
+fn a_waiters_death() {
+    two_deaths();
 }
 
 #[test]
@@ -235,5 +284,7 @@ fn mistakes_about_deaths_are_found() {
     finds("no pending while releasing", "lost wake", one_death);
     finds("pending ends before the link", "lost wake", one_death);
     finds("pending ends before the release", "lost wake", one_death);
+    finds("no pending while waiting", "lost wake", a_waiters_death);
+    finds("a short holder is nobody's", "lost wake", one_short_death);
     finds("ruins taken for order", "nobody told of a death", one_death);
 }

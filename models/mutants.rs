@@ -19,7 +19,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lock without acquire",
         file: "lock.rs",
-        place: "let left = match self.word.compare_exchange(0, tid, [Acquire], Relaxed)",
+        place: ".compare_exchange(0, tid, [Acquire], Relaxed)\n            .is_err()",
         wrong: "Relaxed",
     },
     Mutant {
@@ -37,26 +37,38 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no pending while taking",
         file: "lock.rs",
-        place: "critical::enter();\n        let entry = self.entry();\n        [head.pending.store(entry, Relaxed);]",
+        place: "[head.pending.store(self.entry(), Relaxed);]\n        compiler_fence(SeqCst);\n        let tid",
         wrong: "",
     },
     Mutant {
         name: "no pending while releasing",
         file: "lock.rs",
-        place: "// SAFETY: as in `lock`, which looked it up.\n        let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };\n        let entry = self.entry();\n        [head.pending.store(entry, Relaxed);]",
+        place: "let entry = self.entry();\n        [head.pending.store(entry, Relaxed);]\n        compiler_fence(SeqCst);\n        head.unlink(entry, self.behind());",
         wrong: "",
     },
     Mutant {
         name: "pending ends before the link",
         file: "lock.rs",
-        place: "[self.link(head, entry);]",
-        wrong: "head.pending.store(0, Relaxed); self.link(head, entry);",
+        place: "[self.link(thread);]",
+        wrong: "head_of(thread).pending.store(0, Relaxed); self.link(thread);",
     },
     Mutant {
         name: "pending ends before the release",
         file: "lock.rs",
         place: "[head.unlink(entry, self.behind());]",
         wrong: "head.unlink(entry, self.behind()); head.pending.store(0, Relaxed);",
+    },
+    Mutant {
+        name: "no pending while waiting",
+        file: "lock.rs",
+        place: "[head.pending.store(self.entry(), Relaxed);]\n        compiler_fence(SeqCst);\n        match",
+        wrong: "",
+    },
+    Mutant {
+        name: "a short holder is nobody's",
+        file: "lock.rs",
+        place: "crashpoint!(\"lock.taken\");\n        [true]",
+        wrong: "head.pending.store(0, Relaxed); true",
     },
     Mutant {
         name: "ruins taken for order",
@@ -202,7 +214,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the mark is read behind the look",
         file: "msg/receive.rs",
-        place: "pin.empty_at().store([mark], Relaxed);",
+        place: "empty_at.store([mark], Relaxed);",
         wrong: "lock.mark.load(Relaxed)",
     },
     Mutant {

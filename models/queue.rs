@@ -7,7 +7,7 @@ use crate::abi::IPC_NOWAIT;
 use crate::chair::InLine;
 use crate::errno::{Errno, Result};
 use crate::lock::DIED;
-use crate::msg::{self, Room, Selector, Source, Want};
+use crate::msg::{self, Room, Source, Want};
 use crate::object::Kind;
 use crate::scene::{ID, LOCK, Scene, chairs, long, word};
 use crate::world::{Event, World, at_each_step, explore, unless_left, world};
@@ -51,12 +51,7 @@ impl Queue {
     }
 
     fn receive(&self, flags: i32) -> Result<i64> {
-        let want = Want {
-            select: Selector::new(0, flags),
-            size: 0,
-            msgflg: flags,
-            copy_most: 0,
-        };
+        let want = Want::new(0, 0, flags, 0);
         let mut sink = Room {
             mtype: 0,
             at: std::ptr::NonNull::dangling().as_ptr(),
@@ -256,7 +251,11 @@ fn receiver_dies(preemptions: usize, fine: bool) -> (usize, usize) {
         let victim = w.thread(victim);
         let all = q.all();
         // Its message went with it, if it had it; else it did not.
-        let took = ["msg.receive.after_commit", "msg.fetch.after_commit"];
+        let took = [
+            "msg.first.after_commit",
+            "msg.receive.after_commit",
+            "msg.fetch.after_commit",
+        ];
         if victim.died() && took.iter().any(|point| victim.passed(point)) {
             assert_eq!(all.len(), 1, "received twice: {all:?}");
         } else if !(fine && victim.died() && all.len() == 1) {

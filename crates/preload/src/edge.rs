@@ -23,10 +23,14 @@ unsafe impl Plain for [i64; 2] {}
 /// its system calls itself, and where it does call the libc, puts `errno` back.
 #[inline]
 pub fn answer<T: From<i8>>(f: impl FnOnce() -> Result<T>) -> T {
-    f().unwrap_or_else(|e| {
-        sys::errno().set(e.raw());
-        T::from(-1)
-    })
+    f().unwrap_or_else(failed)
+}
+
+/// What a call that failed returns.
+#[inline]
+pub fn failed<T: From<i8>>(errno: Errno) -> T {
+    sys::errno().set(errno.raw());
+    T::from(-1)
 }
 
 /// Runs `f` in a frame of its own, so that other calls need not have room for what it puts on the stack.

@@ -19,20 +19,30 @@
 use crate::hooks;
 use crate::next;
 use crate::tls::{self, Block, PAGES};
-use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicU32, Ordering};
-use engine::sys;
+use core::ffi::{c_int, c_long, c_void};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use engine::{critical, sys};
 use libc::{off_t, size_t};
 
 /// Probing grain. Where pages are larger this probes more than needed, never less.
 const PAGE: usize = 4096;
+/// A page that no program has, and no pointer that it forgot to fill in points to.
+const NOWHERE: usize = 0xbada_dd2e_5500_0000;
 const READ: u64 = 1;
 const WRITE: u64 = 2;
 const BOTH: u64 = READ | WRITE;
 
+/// What is asked of a page.
+#[derive(Clone, Copy)]
+pub enum Need {
+    Read = 0,
+    Write = 1,
+}
+
 /// Counts the times that a remembered page may have lost access. Relaxed: a thread that relies on
-/// another's unmapping has synchronised with it, and coherence then shows it the new value.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// another's unmapping has synchronised with it, and coherence then shows it the new value. Not 0: that
+/// is of a thread that has not looked yet.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Whether all of `len` bytes at `addr` can be read.
 #[inline]
@@ -88,6 +98,76 @@ fn is_known(tls: &Block, page: usize, need: u64) -> bool {
 /// Forget all pages, in all threads: access to some page was just taken away.
 pub fn forget() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    forget_last();
+    engine::begin_epoch();
+}
+
+/// What [`Place`] knows, of this thread.
+fn forget_last() {
+    for page in &engine::tls::block().last {
+        page.store(NOWHERE, Ordering::Relaxed);
+    }
+}
+
+/// A `struct msgbuf` of the program's, as far as its place in a page that was used a moment ago goes.
+#[derive(Clone, Copy)]
+pub struct Place(usize);
+
+impl Place {
+    /// By a thread that is alone, with what the engine knows (a ticket): so no other thread has called [`forget`]
+    /// since that thread's last [`refresh`].
+    #[inline(always)]
+    pub fn of(block: &engine::tls::Block, addr: usize, need: Need) -> Place {
+        Place(addr ^ block.last[need as usize].load(Ordering::Relaxed))
+    }
+
+    /// A place that is not known.
+    pub const UNKNOWN: Place = Place(NOWHERE);
+
+    /// Whether the type, and a text of this length, lie in that page.
+    #[inline(always)]
+    pub fn has(self, len: usize) -> bool {
+        const TEXT: usize = PAGE - size_of::<c_long>();
+        self.0 <= TEXT && len <= TEXT - self.0
+    }
+}
+
+/// [`known_readable`], apart.
+#[cold]
+#[inline(never)]
+pub fn known_readable_elsewhere(addr: usize, len: usize) -> bool {
+    known_readable(addr, len)
+}
+
+/// [`known_writable`], apart.
+#[cold]
+#[inline(never)]
+pub fn known_writable_elsewhere(addr: usize, len: usize) -> bool {
+    known_writable(addr, len)
+}
+
+/// The page that [`Place`] is asked for next, most likely.
+fn remember_last(page: usize, need: u64, generation: u64) {
+    // In a section: no handler may forget it in between.
+    critical::enter();
+    if GENERATION.load(Ordering::Relaxed) == generation {
+        let which = if need == READ {
+            Need::Read
+        } else {
+            Need::Write
+        };
+        engine::tls::block().last[which as usize].store(page, Ordering::Relaxed);
+    }
+    critical::leave();
+}
+
+/// Forgets what other threads have made stale.
+pub fn refresh() {
+    let tls = tls::block();
+    let generation = GENERATION.load(Ordering::Relaxed);
+    if tls.generation.load(Ordering::Relaxed) != generation {
+        clear(tls, generation);
+    }
 }
 
 #[inline]
@@ -99,17 +179,17 @@ fn accessible(addr: usize, len: usize, need: u64) -> bool {
     let Some(last) = addr.checked_add(len - 1) else {
         return false;
     };
+    refresh();
     let tls = tls::block();
-    let generation = GENERATION.load(Ordering::Relaxed);
-    if tls.generation.load(Ordering::Relaxed) != generation {
-        clear(tls, generation);
-    }
+    let generation = tls.generation.load(Ordering::Relaxed);
     let mut page = addr & !(PAGE - 1);
+    let first = page;
     loop {
         if !is_known(tls, page, need) && !probe(tls, page, need, generation) {
             return false;
         }
         if last - page < PAGE {
+            remember_last(first, need, generation);
             return true;
         }
         page += PAGE;
@@ -117,15 +197,16 @@ fn accessible(addr: usize, len: usize, need: u64) -> bool {
 }
 
 #[cold]
-fn clear(tls: &Block, generation: u32) {
+fn clear(tls: &Block, generation: u64) {
     for page in &tls.pages {
         page.store(0, Ordering::Relaxed);
     }
+    forget_last();
     tls.generation.store(generation, Ordering::Relaxed);
 }
 
 #[cold]
-fn probe(tls: &Block, page: usize, need: u64, generation: u32) -> bool {
+fn probe(tls: &Block, page: usize, need: u64, generation: u64) -> bool {
     let answer = if need == READ {
         probe_read(page)
     } else {

@@ -39,7 +39,7 @@ pub fn engine() -> Result<&'static Engine> {
 
 /// The process's engine, if there is one.
 #[inline]
-fn made() -> Option<&'static Engine> {
+pub fn made() -> Option<&'static Engine> {
     // SAFETY: as in `engine`.
     unsafe { PLACE.ready.load(Ordering::Acquire).as_ref() }
 }
@@ -205,7 +205,13 @@ pub fn fault_fixup(_pc: usize) -> Option<usize> {
 }
 
 /// A synchronous fault without a fixup inside a section: the program's handler runs next, with
-/// the section's lock held. If it returns, the section goes on; if it jumps away, the lock stays
-/// with a living thread for ever, unless the engine notes here what it holds and treats itself as
-/// a dead holder at its next call.
-pub fn fault_in_section() {}
+/// the section's lock held. If it jumps away, the lock stays with a living thread for ever. What is returned is for
+/// [`fault_over`], if it returns and the section goes on.
+pub fn fault_in_section() -> engine::Interrupted {
+    engine::handler_begins()
+}
+
+/// The handler has returned; see [`fault_in_section`].
+pub fn fault_over(before: &engine::Interrupted) {
+    engine::handler_over(before);
+}

@@ -4,9 +4,11 @@
 //! untouched on success.
 
 use crate::cancel;
-use crate::edge::{answer, apart, give, take};
-use crate::efault::{known_readable, known_writable, readable, writable};
-use crate::hooks::engine;
+use crate::edge::{answer, apart, failed, give, take};
+use crate::efault::{
+    Need, Place, known_readable_elsewhere, known_writable_elsewhere, readable, refresh, writable,
+};
+use crate::hooks::{engine, made};
 use core::ffi::{c_int, c_long, c_void};
 use engine::abi::{
     IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_STAT,
@@ -19,33 +21,38 @@ use libc::{key_t, size_t, ssize_t};
 const TYPE: usize = size_of::<c_long>();
 
 /// The program's `struct msgbuf`.
-struct Buffer(*mut c_void);
+#[derive(Clone, Copy)]
+struct Buffer {
+    at: *mut c_void,
+    place: Place,
+}
 
 impl Sink for Buffer {
-    #[inline(always)]
     fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
-        if !known_writable(self.0 as usize, len.saturating_add(TYPE)) {
-            return self.probed(mtype, len);
+        if !writable(self.at as usize, TYPE) {
+            return None;
         }
-        // SAFETY: `known_writable` has just said so; any address alignment is allowed.
-        unsafe { self.0.cast::<i64>().write_unaligned(mtype) };
+        // SAFETY: `writable` has just said so; any address alignment is allowed.
+        unsafe { self.at.cast::<i64>().write_unaligned(mtype) };
+        writable(self.text() as usize, len).then(|| self.text())
+    }
+
+    #[inline(always)]
+    fn at_hand(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
+        if !self.place.has(len)
+            && !known_writable_elsewhere(self.at as usize, len.saturating_add(TYPE))
+        {
+            return None;
+        }
+        // SAFETY: it can be written, that says; any address alignment is allowed.
+        unsafe { self.at.cast::<i64>().write_unaligned(mtype) };
         Some(self.text())
     }
 }
 
 impl Buffer {
     fn text(&self) -> *mut u8 {
-        self.0.cast::<u8>().wrapping_add(TYPE)
-    }
-
-    #[cold]
-    fn probed(&self, mtype: i64, len: usize) -> Option<*mut u8> {
-        if !writable(self.0 as usize, TYPE) {
-            return None;
-        }
-        // SAFETY: `writable` has just said so; any address alignment is allowed.
-        unsafe { self.0.cast::<i64>().write_unaligned(mtype) };
-        writable(self.text() as usize, len).then(|| self.text())
+        self.at.cast::<u8>().wrapping_add(TYPE)
     }
 }
 
@@ -61,21 +68,52 @@ unsafe extern "C" fn msgsnd(
     size: size_t,
     flags: c_int,
 ) -> c_int {
-    cancel::point();
-    answer(|| {
+    if let Some(engine) = made()
+        && let Some(queue) = engine.known_queue(msqid)
+    {
         let at = msgp as usize;
-        let whole = known_readable(at, size.saturating_add(TYPE));
-        if !whole && !readable(at, TYPE) {
+        if Place::of(queue.block(), at, Need::Read).has(size)
+            || known_readable_elsewhere(at, size.saturating_add(TYPE))
+        {
+            // SAFETY: that can be read, it says; any address alignment is allowed.
+            let mtype = unsafe { msgp.cast::<i64>().read_unaligned() };
+            if engine.may_send(mtype, size) {
+                let text = msgp.cast::<u8>().wrapping_add(TYPE);
+                // SAFETY: as above.
+                return unsafe {
+                    engine.msgsnd_known(queue, mtype, text, size, flags, |sent| match sent {
+                        Ok(()) => 0,
+                        Err(errno) => failed(errno),
+                    })
+                };
+            }
+        }
+        queue.leave();
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { send(msqid, msgp, size, flags) }
+}
+
+/// `msgsnd`, with a look at everything.
+///
+/// # Safety
+/// The C contract of `msgsnd`.
+#[inline(never)]
+unsafe fn send(msqid: c_int, msgp: *const c_void, size: size_t, flags: c_int) -> c_int {
+    cancel::point();
+    refresh();
+    answer(|| {
+        if !readable(msgp as usize, TYPE) {
             return Err(Errno::EFAULT);
         }
         // SAFETY: `readable` has just said so; any address alignment is allowed.
         let mtype = unsafe { msgp.cast::<i64>().read_unaligned() };
         let engine = engine()?;
         engine.check_send(msqid, mtype, size)?;
-        if !whole && !readable(at.wrapping_add(TYPE), size) {
+        let text = msgp.cast::<u8>().wrapping_add(TYPE);
+        if !readable(text as usize, size) {
             return Err(Errno::EFAULT);
         }
-        let text = msgp.cast::<u8>().wrapping_add(TYPE);
         // SAFETY: `readable` has just said so.
         unsafe { engine.msgsnd_raw(msqid, mtype, text, size, flags) }.map(|()| 0)
     })
@@ -89,13 +127,55 @@ unsafe extern "C" fn msgrcv(
     msgtyp: c_long,
     flags: c_int,
 ) -> ssize_t {
+    if flags & MSG_COPY == 0
+        && size <= isize::MAX as usize
+        && let Some(engine) = made()
+        && let Some(queue) = engine.known_queue(msqid)
+    {
+        let place = Place::of(queue.block(), msgp as usize, Need::Write);
+        let sink = Buffer { at: msgp, place };
+        // SAFETY: the sink names only what `writable` said can be written.
+        return unsafe {
+            engine.msgrcv_known(
+                queue,
+                size,
+                msgtyp,
+                flags,
+                sink,
+                |received| match received {
+                    Ok(len) => len as ssize_t,
+                    Err(errno) => failed(errno),
+                },
+            )
+        };
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { receive(msqid, msgp, size, msgtyp, flags) }
+}
+
+/// `msgrcv`, with a look at everything.
+///
+/// # Safety
+/// The C contract of `msgrcv`.
+#[inline(never)]
+unsafe fn receive(
+    msqid: c_int,
+    msgp: *mut c_void,
+    size: size_t,
+    msgtyp: c_long,
+    flags: c_int,
+) -> ssize_t {
     cancel::point();
+    refresh();
     answer(|| {
         let engine = engine()?;
         if flags & MSG_COPY != 0 {
             check_copy(engine, msqid, msgp as usize, size, flags)?;
         }
-        let mut sink = Buffer(msgp);
+        let mut sink = Buffer {
+            at: msgp,
+            place: Place::UNKNOWN,
+        };
         // SAFETY: the sink names only what `writable` said can be written.
         let len = unsafe { engine.msgrcv_raw(msqid, size, msgtyp, flags, &mut sink)? };
         Ok(len as ssize_t)

@@ -382,7 +382,7 @@ unsafe fn fault(
         *pc = fixup as _;
         return;
     }
-    hooks::fault_in_section();
+    let before = hooks::fault_in_section();
     count(tls);
     // For the handler it is as if the section was not there: it may call us, or jump away.
     let depth = tls.depth.swap(0, Ordering::Relaxed);
@@ -393,6 +393,7 @@ unsafe fn fault(
         handler(sig, info, context);
     }
     tls.depth.store(depth, Ordering::Relaxed);
+    hooks::fault_over(&before);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -13,7 +13,7 @@
 use core::arch::{asm, global_asm};
 use core::marker::PhantomData;
 use core::mem::size_of;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::AtomicU64;
 
 /// Pages that a thread remembers to be accessible.
 pub const PAGES: usize = 16;
@@ -22,7 +22,7 @@ pub const PAGES: usize = 16;
 #[repr(C, align(64))]
 pub struct Block {
     /// The generation that `pages` belong to (`efault`).
-    pub generation: AtomicU32,
+    pub generation: AtomicU64,
     /// Direct-mapped: page address, with the access known to work in the low bits (`efault`).
     pub pages: [AtomicU64; PAGES],
     /// Not `Sync`, so that a reference never leaves its thread.

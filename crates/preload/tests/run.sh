@@ -94,6 +94,9 @@ check "cancel" env LD_PRELOAD="$lib" "$tmp/cancel"
 build bus
 check "bus" env USYSV_NS="$tmp/bus.ns" LD_PRELOAD="$lib" "$tmp/bus"
 
+build faults
+check "faults" env USYSV_NS="$tmp/faults.ns" LD_PRELOAD="$lib" "$tmp/faults"
+
 build memory
 check "memory, without the library" "$tmp/memory"
 check "memory" env LD_PRELOAD="$lib" "$tmp/memory"

@@ -11,7 +11,7 @@
 use crate::sys;
 use core::ffi::CStr;
 use core::mem::{MaybeUninit, transmute};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use libc::{Elf64_Ehdr, Elf64_Phdr, Elf64_Sym, clockid_t, timespec};
 
 /// A function of the vDSO.
@@ -68,18 +68,33 @@ impl Function {
 static CLOCK_GETTIME: Function = Function::named(c"__vdso_clock_gettime");
 #[cfg(not(target_arch = "x86_64"))]
 static CLOCK_GETTIME: Function = Function::named(c"__kernel_clock_gettime");
+/// `time`: the vDSO's, or how it is found.
 #[cfg(target_arch = "x86_64")]
-static TIME: Function = Function::named(c"__vdso_time");
+static TIME: AtomicPtr<()> = AtomicPtr::new(first_time as *mut ());
+#[cfg(target_arch = "x86_64")]
+type Time = unsafe extern "C" fn(*mut i64) -> i64;
+
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" fn first_time(_: *mut i64) -> i64 {
+    static IN_VDSO: Function = Function::named(c"__vdso_time");
+    let found = IN_VDSO.get().unwrap_or(coarse_time as *const () as usize);
+    TIME.store(found as *mut (), Relaxed);
+    now(libc::CLOCK_REALTIME_COARSE).tv_sec
+}
+
+/// Where the vDSO has no such function.
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" fn coarse_time(_: *mut i64) -> i64 {
+    now(libc::CLOCK_REALTIME_COARSE).tv_sec
+}
 
 /// Seconds since the epoch, as the kernel stamps.
 #[inline]
 pub(crate) fn time() -> i64 {
+    // SAFETY: a function of ours, or found under the name of one of this type, which the kernel keeps mapped.
     #[cfg(target_arch = "x86_64")]
-    if let Some(at) = TIME.get() {
-        type Time = unsafe extern "C" fn(*mut i64) -> i64;
-        // SAFETY: found under the name of a function of this type, which the kernel keeps mapped.
-        return unsafe { transmute::<usize, Time>(at)(core::ptr::null_mut()) };
-    }
+    return unsafe { transmute::<*mut (), Time>(TIME.load(Relaxed))(core::ptr::null_mut()) };
+    #[cfg(not(target_arch = "x86_64"))]
     now(libc::CLOCK_REALTIME_COARSE).tv_sec
 }
 

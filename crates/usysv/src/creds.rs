@@ -5,6 +5,7 @@
 //! fakeroot answer in its place.
 
 use crate::object::Object;
+use crate::process;
 use crate::sys;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -23,6 +24,7 @@ static EGID: AtomicU32 = AtomicU32::new(0);
 /// The process's ids, groups or capabilities may have changed: ask again at the next call.
 pub fn changed() {
     CHANGES.fetch_add(1, Release);
+    process::begin_epoch();
 }
 
 /// The caller.
@@ -95,12 +97,18 @@ impl Creds {
     /// [`Creds::may`], of an object in shared memory: for the owner without a look at the rest.
     #[inline]
     pub fn may_use(&self, object: &Object, asked: u32) -> bool {
-        let mode = object.mode.load(Relaxed);
-        let owns = self.euid == object.uid.load(Relaxed) || self.euid == object.cuid.load(Relaxed);
-        owns && asked & 7 & !(mode >> 6) == 0 || self.may_look_up(object, asked)
+        // One look after the other: the compiler would weigh both before it goes on.
+        if self.euid != object.uid.load(Relaxed) {
+            return self.may_look_up(object, asked);
+        }
+        match asked & 7 & !(object.mode.load(Relaxed) >> 6) {
+            0 => true,
+            _ => self.may_look_up(object, asked),
+        }
     }
 
     #[cold]
+    #[inline(never)]
     fn may_look_up(self, object: &Object, asked: u32) -> bool {
         self.may(&object.owned(), asked)
     }

@@ -31,20 +31,26 @@ pub fn enter() {
 /// End a section. After the lock is released; handlers of deferred signals run before it returns.
 #[inline(always)]
 pub fn leave() {
+    leave_by(tls::block());
+}
+
+/// [`leave`] by this thread.
+#[inline(always)]
+pub(crate) fn leave_by(tls: &'static Block) {
     compiler_fence(Ordering::SeqCst);
-    let tls = tls::block();
-    let depth = tls.depth.load(Ordering::Relaxed) - 1;
-    tls.depth.store(depth, Ordering::Relaxed);
+    let depth = &tls.depth;
+    depth.store(depth.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
     if tls.deferred.load(Ordering::Relaxed) != 0 {
-        restore(tls, depth);
+        restore(tls);
     }
 }
 
 /// Give the program its signal mask back, which delivers what was deferred.
 #[cold]
-fn restore(tls: &Block, depth: u32) {
-    if depth != 0 {
+#[inline(never)]
+fn restore(tls: &Block) {
+    if tls.depth.load(Ordering::Relaxed) != 0 {
         return;
     }
     let mask = tls.saved_mask.load(Ordering::Relaxed);

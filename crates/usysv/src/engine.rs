@@ -11,6 +11,7 @@ mod shm;
 
 pub use fork::Fork;
 pub use memory::{Changing, Flags};
+pub use msg::KnownQueue;
 
 use crate::abi::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use crate::bell;
@@ -24,6 +25,7 @@ use crate::object::{self, Identity, Kind, index_of};
 use crate::process;
 use crate::registry::Got;
 use crate::sys::Fd;
+use crate::ticket::Tickets;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -36,6 +38,8 @@ pub struct Engine {
     ns: Namespace,
     tables: [Table; Kind::ALL.len()],
     keys: [Keys; Kind::ALL.len()],
+    /// Of message queues.
+    tickets: Tickets,
     /// This process's attachments.
     pieces: crate::shm::pieces::Pieces,
 }
@@ -59,6 +63,7 @@ impl Engine {
             ns,
             tables: [const { Table::new() }; Kind::ALL.len()],
             keys: [const { Keys::new() }; Kind::ALL.len()],
+            tickets: Tickets::new(),
             pieces: crate::shm::pieces::Pieces::new(),
         })
     }
@@ -87,6 +92,7 @@ impl Engine {
             (&raw mut (*engine).ns).write(ns);
             (&raw mut (*engine).tables).write([const { Table::new() }; Kind::ALL.len()]);
             (&raw mut (*engine).keys).write([const { Keys::new() }; Kind::ALL.len()]);
+            (&raw mut (*engine).tickets).write(Tickets::new());
             (&raw mut (*engine).pieces).write(crate::shm::pieces::Pieces::new());
             &mut *engine
         }
@@ -165,7 +171,17 @@ impl Engine {
     /// As [`Engine::on`], where `f` itself looks first whether it was removed.
     #[inline(always)]
     fn on_any<T>(&self, kind: Kind, id: i32, f: impl FnOnce(&Pin<'_>) -> Result<T>) -> Result<T> {
-        let pin = self.pin(kind, id)?;
+        self.on_found(kind, self.pin(kind, id)?, f)
+    }
+
+    /// [`Engine::on_any`], of what was found.
+    #[inline(always)]
+    fn on_found<T>(
+        &self,
+        kind: Kind,
+        pin: Pin<'_>,
+        f: impl FnOnce(&Pin<'_>) -> Result<T>,
+    ) -> Result<T> {
         let result = f(&pin);
         if result.is_err() && object::is_removed(&pin) {
             self.retire(kind, &pin);

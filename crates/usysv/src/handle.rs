@@ -43,13 +43,15 @@ pub(crate) struct Handle {
     seen: AtomicU32,
     /// The lock's mark when this process found nothing in the object; `u64::MAX`: never.
     empty_at: AtomicU64,
+    /// A message's type that nobody waited for, and the queue's `lined_up` then. Under the queue's lock.
+    unwanted: (AtomicU64, AtomicU32),
     /// The file, to know it again by: device and inode.
     file: [AtomicU64; 2],
     free: AtomicPtr<Handle>,
 }
 
 /// The parts of a mapping.
-type Kept = (AtomicPtr<u8>, AtomicUsize, AtomicU32);
+type Kept = (AtomicPtr<u8>, AtomicUsize, AtomicUsize);
 
 /// A handle for each index, or null.
 type Places = [AtomicPtr<Handle>; IPCMNI as usize];
@@ -101,6 +103,15 @@ impl Table {
         is_right.then_some(pin)
     }
 
+    /// A pin on what a ticket led to, in the section that it was found in.
+    pub fn pin_found<'a>(&'a self, handle: &'a Handle) -> Pin<'a> {
+        handle.add_pin();
+        Pin {
+            table: self,
+            handle,
+        }
+    }
+
     /// A pin on whatever is mapped at this index.
     pub fn pin_index(&self, index: u32) -> Option<Pin<'_>> {
         let at = self.place(index)?.load(Acquire);
@@ -123,6 +134,7 @@ impl Table {
         handle.retired.store(0, Relaxed);
         handle.seen.store(0, Relaxed);
         handle.empty_at.store(u64::MAX, Relaxed);
+        handle.unwanted.0.store(0, Relaxed);
         for (word, part) in handle.file.iter().zip(file) {
             word.store(part, Relaxed);
         }
@@ -174,6 +186,7 @@ impl Table {
         if handle.pins.load(SeqCst) != 0 || handle.retired.swap(2, SeqCst) != 1 {
             return;
         }
+        process::begin_epoch();
         for (base, len, place) in handle
             .maps
             .iter()
@@ -262,7 +275,40 @@ impl Handle {
         self.count.store(count + 1, Relaxed);
         self.newest
             .store(core::ptr::from_ref(kept).cast_mut(), Release);
+        process::begin_epoch();
         true
+    }
+
+    /// The object's id.
+    pub fn id(&self) -> i32 {
+        self.id.load(Relaxed)
+    }
+
+    /// The largest mapping so far. While the handle is pinned, or nobody but this thread could unmap it.
+    #[inline]
+    pub fn map(&self) -> Map {
+        // SAFETY: a handle that is in use has one, in itself.
+        let (base, len, place) = unsafe { &*self.newest.load(Acquire) };
+        // SAFETY: `push` stored the parts before it showed them, and the mapping stays, says the caller.
+        unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed), place.load(Relaxed)) }
+    }
+
+    /// This process's hint for its mechanism; zero or stale, so checked at each use.
+    #[inline]
+    pub fn hint(&self) -> &AtomicU32 {
+        &self.hint
+    }
+
+    /// See [`Handle`]. 0 is no message's type.
+    #[inline]
+    pub fn unwanted(&self) -> &(AtomicU64, AtomicU32) {
+        &self.unwanted
+    }
+
+    /// See [`Handle`].
+    #[inline]
+    pub fn empty_at(&self) -> &AtomicU64 {
+        &self.empty_at
     }
 }
 
@@ -270,26 +316,24 @@ impl Pin<'_> {
     /// The largest mapping so far.
     #[inline]
     pub fn map(&self) -> Map {
-        // SAFETY: a handle that can be pinned has one, in itself.
-        let (base, len, place) = unsafe { &*self.handle.newest.load(Acquire) };
-        // SAFETY: `push` stored the parts before it showed them, and the pin keeps the mapping.
-        unsafe { Map::from_parts(base.load(Relaxed), len.load(Relaxed), place.load(Relaxed)) }
+        self.handle.map()
     }
 
     /// The object's id.
     pub fn id(&self) -> i32 {
-        self.handle.id.load(Relaxed)
+        self.handle.id()
     }
 
-    /// This process's hint for its mechanism; zero or stale, so checked at each use.
-    pub fn hint(&self) -> &AtomicU32 {
-        &self.handle.hint
-    }
-
-    /// See [`Handle`].
+    /// What is pinned.
     #[inline]
-    pub fn empty_at(&self) -> &AtomicU64 {
-        &self.handle.empty_at
+    pub fn handle(&self) -> &Handle {
+        self.handle
+    }
+
+    /// Whether it is what its index leads to.
+    pub fn is_current(&self) -> bool {
+        let place = self.table.place(index_of(self.id()));
+        place.is_some_and(|place| core::ptr::eq(place.load(SeqCst), self.handle))
     }
 
     /// Whether a value of the file's that never changes is what it was when this process first saw

@@ -53,6 +53,7 @@ mod shm;
 mod sleeping;
 #[doc(hidden)]
 pub mod sys;
+mod ticket;
 #[doc(hidden)]
 pub mod tls;
 
@@ -64,15 +65,17 @@ pub use crash::watch as watch_crashpoints;
 pub use creds::changed as creds_changed;
 pub use engine::Engine;
 #[doc(hidden)]
-pub use engine::{Changing, Flags, Fork};
+pub use engine::{Changing, Flags, Fork, KnownQueue};
 pub use errno::{Errno, Result};
 pub use kernel::Kernel;
 pub use key::Key;
+#[doc(hidden)]
+pub use lock::{Interrupted, handler_begins, handler_over};
 pub use msg::Sink;
 pub use namespace::{Fault, Limits, Namespace};
 pub use posix::PosixShm;
 #[doc(hidden)]
-pub use process::is_single_threaded;
+pub use process::{begin_epoch, is_single_threaded};
 pub use queue::{Message, Queue, Select};
 pub use segment::{Attached, Segment};
 pub use sem::{SemUndo, SemWaiter};

@@ -5,6 +5,9 @@
 //! looks at anything. A holder killed between taking the word and linking it is found by the list's
 //! `pending` field. A holder that is stopped holds everybody up, as any lock's does.
 //!
+//! Who holds it for a short time only (`try_short`) is in no list: the lock stays the pending one. No code of the
+//! program's, which may use that field for its own mutexes, runs meanwhile: see `critical`, and `handler_begins`.
+//!
 //! A word that the kernel cannot have marked (somebody scribbled it, or the list) is doubted, and taken
 //! from a holder who cannot be it. Not where users are of several pid namespaces (`pidns`): a number
 //! that means nothing here may be right there, and the kernel marks whoever dies in any of them.
@@ -81,10 +84,20 @@ pub(crate) struct Head {
 impl Head {
     /// Takes an entry out. What was behind it was kept in private memory: the words in shared memory
     /// are for the libc and the kernel to read, never believed here.
-    #[inline]
+    #[inline(always)]
     pub fn unlink(&self, entry: usize, behind: usize) {
+        if self.list.load(Relaxed) != entry {
+            return self.unlink_within(entry, behind);
+        }
+        self.list.store(behind, Relaxed);
+        set_prev(behind, &raw const self.list as usize);
+    }
+
+    /// Without the preload library a handler may have left a robust mutex of its own in front.
+    #[cold]
+    #[inline(never)]
+    fn unlink_within(&self, entry: usize, behind: usize) {
         let mut before = &self.list;
-        // Without the preload library a handler may have left a robust mutex of its own in front.
         while before.load(Relaxed) != entry {
             // SAFETY: the entries before ours are `next` fields of mutexes that this thread holds.
             before = unsafe { &*((before.load(Relaxed) & !1) as *const AtomicUsize) };
@@ -127,31 +140,48 @@ impl Lock {
     /// [`Lock::lock`] by this thread, whose block was looked up just now.
     #[inline(always)]
     pub fn lock_by(&self, thread: &'static tls::Block) -> Result<Left> {
-        let head = thread.robust.load(Relaxed) as *const Head;
-        // SAFETY: the libc's registered head of this very thread, which lives as long as it.
-        let head = unsafe { &*head };
-        let tid = thread.tid.load(Relaxed);
         critical::enter();
-        let entry = self.entry();
-        head.pending.store(entry, Relaxed);
+        self.lock_in_section(thread)
+    }
+
+    /// [`Lock::lock_by`] in a section, which ends where that would: with the unlock, or an error.
+    #[inline(always)]
+    pub fn lock_in_section(&self, thread: &'static tls::Block) -> Result<Left> {
+        match self.try_short(thread) {
+            true => {
+                self.keep(thread);
+                Ok(Left::Order)
+            }
+            false => self.lock_slow(thread),
+        }
+    }
+
+    /// Takes the lock if it is free, for a short time in a section, which goes on in any case: until then it is
+    /// the thread's pending one, and in no list. False: nothing was done, or the last holder was killed.
+    #[inline(always)]
+    pub fn try_short(&self, thread: &'static tls::Block) -> bool {
+        let head = head_of(thread);
+        head.pending.store(self.entry(), Relaxed);
         compiler_fence(SeqCst);
-        let left = match self.word.compare_exchange(0, tid, Acquire, Relaxed) {
-            Ok(_) => Left::Order,
-            Err(_) => match self.lock_slow(tid) {
-                Some(left) => left,
-                None => {
-                    head.pending.store(0, Relaxed);
-                    critical::leave();
-                    return Err(Errno::EIO);
-                }
-            },
-        };
+        let tid = thread.tid.load(Relaxed);
+        if self
+            .word
+            .compare_exchange(0, tid, Acquire, Relaxed)
+            .is_err()
+        {
+            return not_taken(head);
+        }
         crashpoint!("lock.taken");
-        self.link(head, entry);
+        true
+    }
+
+    /// Keeps what was taken for a short time until [`Lock::unlock`].
+    #[inline]
+    pub fn keep(&self, thread: &'static tls::Block) {
+        self.link(thread);
         crashpoint!("lock.linked");
         compiler_fence(SeqCst);
-        head.pending.store(0, Relaxed);
-        Ok(left)
+        head_of(thread).pending.store(0, Relaxed);
     }
 
     /// Whether nobody held it just now. Acquire: pairs with the unlock's release, so that what is read
@@ -180,14 +210,15 @@ impl Lock {
     }
 
     /// Puts the entry first in this thread's list, as glibc does.
-    #[inline]
-    fn link(&self, head: &Head, entry: usize) {
+    #[inline(always)]
+    fn link(&self, thread: &'static tls::Block) {
+        let (head, entry) = (head_of(thread), self.entry());
         let first = head.list.load(Relaxed);
         self.next.store(first, Relaxed);
         self.prev.store(&raw const head.list as usize, Relaxed);
         set_prev(first, entry);
         compiler_fence(SeqCst);
-        tls::block().behind.store(first, Relaxed);
+        thread.behind.store(first, Relaxed);
         head.list.store(entry, Relaxed);
     }
 
@@ -217,7 +248,27 @@ impl Lock {
     }
 
     #[cold]
-    fn lock_slow(&self, tid: u32) -> Option<Left> {
+    #[inline(never)]
+    fn lock_slow(&self, thread: &'static tls::Block) -> Result<Left> {
+        let head = head_of(thread);
+        head.pending.store(self.entry(), Relaxed);
+        compiler_fence(SeqCst);
+        match self.take_slowly(thread.tid.load(Relaxed)) {
+            Some(left) => {
+                crashpoint!("lock.waited");
+                self.keep(thread);
+                Ok(left)
+            }
+            None => {
+                not_taken(head);
+                critical::leave();
+                Err(Errno::EIO)
+            }
+        }
+    }
+
+    /// None: it was held for longer than this thread waits, see [`impatiently`].
+    fn take_slowly(&self, tid: u32) -> Option<Left> {
         if self.take_after_pause(tid) {
             return Some(Left::Order);
         }
@@ -271,23 +322,98 @@ impl Lock {
     /// Gives the lock back; deferred signals arrive before this returns.
     #[inline]
     pub fn unlock(&self) {
-        // SAFETY: as in `lock`, which looked it up.
-        let head = unsafe { &*(tls::block().robust.load(Relaxed) as *const Head) };
+        let thread = tls::block();
+        let head = head_of(thread);
         let entry = self.entry();
         head.pending.store(entry, Relaxed);
         compiler_fence(SeqCst);
         head.unlink(entry, self.behind());
         crashpoint!("lock.unlinked");
+        self.unlock_short(thread);
+    }
+
+    /// Gives back what [`Lock::try_short`] took.
+    #[inline(always)]
+    pub fn unlock_short(&self, thread: &'static tls::Block) {
         compiler_fence(SeqCst);
         let waited = self.word.swap(0, Release) & WAITERS != 0;
         crashpoint!("lock.released");
         if waited {
-            sys::futex_wake(&self.word, 1);
+            self.wake_one();
         }
         compiler_fence(SeqCst);
-        head.pending.store(0, Relaxed);
-        critical::leave();
+        head_of(thread).pending.store(0, Relaxed);
+        critical::leave_by(thread);
     }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_one(&self) {
+        sys::futex_wake(&self.word, 1);
+    }
+}
+
+/// The libc's registered head of this very thread.
+#[inline(always)]
+fn head_of(thread: &'static tls::Block) -> &'static Head {
+    // SAFETY: `process::thread` looked it up; it lives as long as the thread.
+    unsafe { &*(thread.robust.load(Relaxed) as *const Head) }
+}
+
+/// What [`handler_over`] puts back.
+pub struct Interrupted {
+    /// The entry of the lock that was pending, and is in the list for the time being; 0: none was.
+    entry: usize,
+    behind: usize,
+}
+
+/// A handler of the program is about to run in the midst of a section, after a fault, and may take robust mutexes of
+/// its own, and locks of ours: a lock that only the pending field names goes into the list.
+pub fn handler_begins() -> Interrupted {
+    let thread = tls::block();
+    let entry = match thread.robust.load(Relaxed) {
+        0 => 0,
+        _ => keep_pending(thread),
+    };
+    let behind = thread.behind.load(Relaxed);
+    Interrupted { entry, behind }
+}
+
+/// Returns the entry; 0: nothing of ours was pending and not in the list.
+fn keep_pending(thread: &'static tls::Block) -> usize {
+    let head = head_of(thread);
+    let entry = head.pending.load(Relaxed);
+    if entry == 0 || head.list.load(Relaxed) == entry {
+        return 0;
+    }
+    // SAFETY: what is pending in a section is an entry of ours, which has its word where the head says.
+    let word = unsafe { &*(entry.wrapping_add_signed(OFFSET) as *const AtomicU32) };
+    if word.load(Relaxed) & TID != thread.tid.load(Relaxed) {
+        return 0;
+    }
+    // SAFETY: a lock: with another kind of entry pending, nothing of the program's is touched that could fault.
+    unsafe { &*core::ptr::from_ref(word).cast::<Lock>() }.keep(thread);
+    entry
+}
+
+/// The handler has returned: all is as it was.
+pub fn handler_over(before: &Interrupted) {
+    let thread = tls::block();
+    thread.behind.store(before.behind, Relaxed);
+    if before.entry != 0 {
+        let head = head_of(thread);
+        head.pending.store(before.entry, Relaxed);
+        compiler_fence(SeqCst);
+        head.unlink(before.entry, before.behind);
+    }
+}
+
+/// The pending word was not taken.
+#[cold]
+fn not_taken(head: &Head) -> bool {
+    compiler_fence(SeqCst);
+    head.pending.store(0, Relaxed);
+    false
 }
 
 /// What a look at a lock's holder adds to the doubt whether it is: 0 takes all of it away.

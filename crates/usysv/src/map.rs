@@ -21,7 +21,7 @@ pub(crate) struct Map {
     base: *mut u8,
     len: usize,
     /// Where `ranges` has it.
-    place: u32,
+    place: usize,
 }
 
 impl Map {
@@ -44,11 +44,11 @@ impl Map {
     /// # Safety
     /// They came from [`Map::parts`], and the mapping stays while the view is used.
     #[inline]
-    pub unsafe fn from_parts(base: *mut u8, len: usize, place: u32) -> Map {
+    pub unsafe fn from_parts(base: *mut u8, len: usize, place: usize) -> Map {
         Map { base, len, place }
     }
 
-    pub fn parts(&self) -> (*mut u8, usize, u32) {
+    pub fn parts(&self) -> (*mut u8, usize, usize) {
         (self.base, self.len, self.place)
     }
 
@@ -166,12 +166,19 @@ impl Map {
 /// program can tell, and any address will do.
 #[inline(always)]
 pub(crate) fn expect<T>(at: *const T) {
+    expect_at::<0, T>(at);
+}
+
+/// [`expect`] of what lies `OFFSET` bytes behind `at`.
+#[inline(always)]
+pub(crate) fn expect_at<const OFFSET: usize, T>(at: *const T) {
     // SAFETY: as above.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!(
-            "prefetchw [{at}]",
+            "prefetchw [{at} + {offset}]",
             at = in(reg) at,
+            offset = const OFFSET,
             options(nostack, preserves_flags, readonly)
         );
     }

@@ -1,7 +1,8 @@
 //! This process and this thread, as shared memory names them: cached, and right after fork.
 //!
 //! A page that the kernel wipes in a fork child (`MADV_WIPEONFORK`) holds the process's
-//! *generation*; a thread's block is good while it carries the same one. A child of `fork` or of a
+//! *generation*; a thread's block is good while it carries the same one. Beside it lies the *epoch*, for
+//! tickets. A child of `fork` or of a
 //! raw `clone` finds the page empty and starts anew. A vfork child that calls us before its exec
 //! passes for its parent.
 //!
@@ -19,10 +20,21 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 const MADV_WIPEONFORK: i32 = 18;
 
-/// The page; before the first call, a word that is 0.
-static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(NO_PAGE);
-static NONE: AtomicU64 = AtomicU64::new(0);
-const NO_PAGE: *mut AtomicU64 = (&raw const NONE).cast_mut();
+/// What a fork child finds wiped.
+#[repr(C)]
+struct Page {
+    generation: AtomicU64,
+    /// Moves when what a ticket says may have changed: see `ticket`.
+    epoch: AtomicU64,
+}
+
+/// The page; before the first call, zeroes.
+static PAGE: AtomicPtr<Page> = AtomicPtr::new(NO_PAGE);
+static NONE: Page = Page {
+    generation: AtomicU64::new(0),
+    epoch: AtomicU64::new(0),
+};
+const NO_PAGE: *mut Page = (&raw const NONE).cast_mut();
 /// Copied by fork, so that a child's generation is never one of its ancestors'.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -145,11 +157,27 @@ fn offset_of_boot() -> Option<i64> {
     seconds.checked_mul(100)?.checked_add(ticks as i64)
 }
 
+#[inline(always)]
+fn page() -> &'static Page {
+    // SAFETY: PAGE points at zeroes of this library, and once set at a private page that is never unmapped.
+    unsafe { &*PAGE.load(Relaxed) }
+}
+
 /// The generation of this process, 0 before [`thread`] was called in it.
 #[inline(always)]
 pub(crate) fn generation() -> u64 {
-    // SAFETY: PAGE points at a word of this library, and once set at a private page that is never unmapped.
-    unsafe { (*PAGE.load(Relaxed)).load(Relaxed) }
+    page().generation.load(Relaxed)
+}
+
+/// The epoch of this process, which none of its ancestors had; nobody's before [`thread`] was called in it.
+#[inline(always)]
+pub(crate) fn epoch() -> u64 {
+    page().epoch.load(Relaxed)
+}
+
+/// Voids all tickets.
+pub fn begin_epoch() {
+    page().epoch.fetch_add(1, Relaxed);
 }
 
 /// This thread's block, with pid, tid and robust list filled in.
@@ -178,10 +206,15 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
     }
     let pid = sys::getpid();
     let fresh = u64::from(COUNT.fetch_add(1, Relaxed) + 1) << 32 | u64::from(pid);
-    // SAFETY: PAGE was set above and its page is never unmapped.
-    let page = unsafe { &*PAGE.load(Relaxed) };
-    let generation = match page.compare_exchange(0, fresh, Relaxed, Relaxed) {
-        Ok(_) => fresh,
+    let words = page();
+    let generation = match words
+        .generation
+        .compare_exchange(0, fresh, Relaxed, Relaxed)
+    {
+        Ok(_) => {
+            words.epoch.store(fresh, Relaxed);
+            fresh
+        }
         Err(theirs) => theirs,
     };
     block.robust.store(robust_list(block)?, Relaxed);

@@ -59,7 +59,7 @@ fn made(at: usize) -> Result<&'static Entry> {
 }
 
 /// Notes a new mapping; its place in the table.
-pub(crate) fn keep(base: *mut u8, len: usize) -> Result<u32> {
+pub(crate) fn keep(base: *mut u8, len: usize) -> Result<usize> {
     for at in FIRST.load(Relaxed).. {
         let entry = made(at)?;
         if entry
@@ -71,23 +71,23 @@ pub(crate) fn keep(base: *mut u8, len: usize) -> Result<u32> {
             USED.fetch_max(at + 1, Release);
             entry.base.store(base as usize, Release);
             FIRST.store(at + 1, Relaxed);
-            return Ok(at as u32);
+            return Ok(at);
         }
     }
     Err(Errno::ENOMEM)
 }
 
 /// A mapping is about to end.
-pub(crate) fn forget(place: u32) {
-    if let Some(entry) = entry(place as usize) {
+pub(crate) fn forget(place: usize) {
+    if let Some(entry) = entry(place) {
         entry.base.store(0, Release);
-        FIRST.fetch_min(place as usize, Relaxed);
+        FIRST.fetch_min(place, Relaxed);
     }
 }
 
 /// Whether a mapping's file was found truncated.
-pub(crate) fn is_lost(place: u32) -> bool {
-    entry(place as usize).is_some_and(|entry| entry.base.load(Relaxed) & LOST != 0)
+pub(crate) fn is_lost(place: usize) -> bool {
+    entry(place).is_some_and(|entry| entry.base.load(Relaxed) & LOST != 0)
 }
 
 /// Puts zeroes in the place of the mapping at an address, all of it, and marks it. False: there is

@@ -746,9 +746,15 @@ pub(crate) fn cpu() -> u32 {
             }
             cpu
         }
-        // SAFETY: no arguments.
-        _ => unsafe { libc::sched_getcpu() as u32 },
+        _ => asked_cpu(),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn asked_cpu() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::sched_getcpu() as u32 }
 }
 
 /// Whether a call may look for a while before it sleeps: unless `USYSV_SPIN` is 0. Asked once.

@@ -53,6 +53,8 @@ pub struct Block {
     pub sent: AtomicU32,
     /// Looks at a lock that nothing happens to before it is given up, plus one; 0: never (`lock`).
     pub patience: AtomicU32,
+    /// The preload library's, for a thread that is alone: pages that can be read, and written.
+    pub last: [AtomicUsize; 2],
     /// Not `Sync`, so that a reference never leaves its thread.
     alone: PhantomData<*const ()>,
 }

@@ -1,7 +1,7 @@
 //! `msgctl` on one queue: status, changes, removal.
 
 use super::Locked;
-use super::layout::NIL;
+use super::layout::{NIL, Stamp};
 use super::recover::SET;
 use super::wait::{AGAIN, GONE};
 use crate::abi::{IPCMNI, IpcPerm, MsqidDs};
@@ -33,17 +33,18 @@ impl Locked<'_> {
         }
         let seq = (self.id / IPCMNI) as u16;
         let key = h.object.key();
+        let (sent, received) = (Stamp::of(&h.sent), Stamp::of(&h.received));
         let perm = IpcPerm::new(key, o.uid, o.gid, o.cuid, o.cgid, o.mode as u16, seq);
         Ok(MsqidDs {
             msg_perm: perm,
-            msg_stime: h.stime.load(Relaxed) as i64,
-            msg_rtime: h.rtime.load(Relaxed) as i64,
+            msg_stime: sent.time(),
+            msg_rtime: received.time(),
             msg_ctime: h.object.ctime.load(Relaxed) as i64,
             msg_cbytes: h.cbytes.load(Relaxed),
             msg_qnum: h.qnum.load(Relaxed),
             msg_qbytes: h.qbytes.load(Relaxed),
-            msg_lspid: h.lspid.load(Relaxed) as i32,
-            msg_lrpid: h.lrpid.load(Relaxed) as i32,
+            msg_lspid: sent.pid() as i32,
+            msg_lrpid: received.pid() as i32,
             ..MsqidDs::default()
         })
     }
@@ -51,7 +52,7 @@ impl Locked<'_> {
     /// `IPC_SET`. Sleeping receivers look at their permission again, senders at the room.
     pub fn set(&mut self, change: &Change) -> Result<()> {
         let h = self.h;
-        self.begin(NIL, NIL);
+        self.begin(NIL);
         for (word, value) in h.op_set.iter().zip([change.uid, change.gid, change.mode]) {
             word.store(value, Relaxed);
         }
@@ -76,7 +77,8 @@ impl Locked<'_> {
         h.object.uid.store(uid.load(Relaxed), Relaxed);
         h.object.gid.store(gid.load(Relaxed), Relaxed);
         h.object.mode.store(mode.load(Relaxed) & 0o777, Relaxed);
-        h.object.ctime.store(h.op_time.load(Relaxed), Relaxed);
+        let time = Stamp::of(&h.op_stamp).time();
+        h.object.ctime.store(time as u64, Relaxed);
         h.qbytes.store(h.op_qbytes.load(Relaxed), Relaxed);
     }
 

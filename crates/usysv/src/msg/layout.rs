@@ -2,8 +2,9 @@
 
 use crate::chair::{Chairs, InLine};
 use crate::errno::{Errno, Result};
-use crate::map::{Map, Shared, expect};
+use crate::map::{Map, Shared, expect, expect_at};
 use crate::object::{OBJECT_LEN, Object};
+use crate::ticket::Size;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -75,12 +76,38 @@ pub(super) struct Waiter {
     pub since: AtomicU64,
     /// How a receiver selects: see `wait::Mode`.
     pub mode: AtomicU32,
-    /// The queue's `lrpid` and `rtime` before the hand-over, should it be taken back.
-    pub old_lrpid: AtomicU32,
-    pub old_rtime: AtomicU64,
+    /// The queue's `received` before the hand-over, should it be taken back.
+    pub old_received: AtomicU64,
     /// The sleeper's, from when it sleeps on: a process's first thread may end by another's exec,
     /// and leaves its number to that.
     pub bell: AtomicU64,
+}
+
+/// Who did something, and when, in one word: a store less for each, and nobody sees the one without the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp(pub u64);
+
+impl Stamp {
+    /// Bits of a pid: `PID_MAX_LIMIT` of Linux.
+    const PID: u32 = 22;
+
+    /// `time`: in seconds since the epoch.
+    #[inline(always)]
+    pub fn new(pid: u32, time: i64) -> Stamp {
+        Stamp((time as u64) << Self::PID | u64::from(pid))
+    }
+
+    pub fn of(word: &AtomicU64) -> Stamp {
+        Stamp(word.load(Relaxed))
+    }
+
+    pub fn pid(self) -> u32 {
+        self.0 as u32 & ((1 << Self::PID) - 1)
+    }
+
+    pub fn time(self) -> i64 {
+        self.0 as i64 >> Self::PID
+    }
 }
 
 /// The header page. What each message changes lies in two cache lines besides the lock's: between CPUs,
@@ -92,16 +119,18 @@ pub(super) struct Header {
     pub op: AtomicU32,
     pub op_slot: AtomicU32,
     pub op_waiter: AtomicU32,
-    pub op_pid: AtomicU32,
-    pub op_time: AtomicU64,
-    pub next_seq: AtomicU64,
-    pub stime: AtomicU64,
-    pub rtime: AtomicU64,
-    pub lspid: AtomicU32,
-    pub lrpid: AtomicU32,
-    /// The CPUs of the last sender and of the last receiver, plus one.
+    /// The CPU of the last sender, plus one.
     pub sender_cpu: AtomicU32,
+    /// A [`Stamp`], as are those of the last send and the last receive.
+    pub op_stamp: AtomicU64,
+    pub next_seq: AtomicU64,
+    pub sent: AtomicU64,
+    pub received: AtomicU64,
+    /// The CPU of the last receiver, plus one.
     pub receiver_cpu: AtomicU32,
+    /// Derived: moves when somebody lines up.
+    pub lined_up: AtomicU32,
+    reserved: [AtomicU32; 2],
     // Derived.
     pub qnum: AtomicU64,
     pub cbytes: AtomicU64,
@@ -122,7 +151,7 @@ pub(super) struct Header {
     pub heaps: [AtomicU32; 2],
     // Truth that changes rarely.
     pub qbytes: AtomicU64,
-    /// When memory was last added, in seconds since the epoch.
+    /// When memory was last added, in seconds since the epoch; 0: there is none to be given back.
     pub grown: AtomicU64,
     /// Extents in the file.
     pub extents: AtomicU32,
@@ -155,6 +184,10 @@ pub(crate) const IN_LINE: [usize; 2] = [offset_of!(Header, receivers), offset_of
 
 const _: () = assert!(offset_of!(Header, op).is_multiple_of(LINE));
 const _: () = assert!(offset_of!(Header, qnum) == offset_of!(Header, op) + LINE);
+const _: () = assert!(offset_of!(Header, head).is_multiple_of(8));
+const _: () = assert!(offset_of!(Header, tail) == offset_of!(Header, head) + 4);
+const _: () = assert!(offset_of!(Slot, next).is_multiple_of(8));
+const _: () = assert!(offset_of!(Slot, type_next) == offset_of!(Slot, next) + 4);
 const _: () = assert!(offset_of!(Header, qbytes) == offset_of!(Header, op) + 2 * LINE);
 const _: () = assert!(size_of::<Slot>() == SLOT);
 const _: () = assert!(offset_of!(Slot, text) == SLOT - INLINE);
@@ -272,6 +305,16 @@ pub(super) fn extents_in(len: usize) -> usize {
     STARTS.iter().skip(1).take_while(|end| **end <= len).count()
 }
 
+/// What a mapping of this length shows: extents, and slots in those.
+#[inline]
+pub(crate) fn shown_in(len: usize) -> Size {
+    let extents = extents_in(len);
+    Size {
+        extents: extents as u32,
+        parts: extents.checked_sub(1).map_or(0, capacity),
+    }
+}
+
 /// Whether a file with this many extents is as long as this, and has so many slots.
 #[inline(always)]
 pub(super) fn has_slots(extents: u32, len: usize, slots: u32) -> bool {
@@ -304,33 +347,60 @@ pub(super) fn slot<'a>(map: &Map, index: u32) -> Result<&'a Slot> {
 #[inline]
 #[allow(unsafe_code)]
 pub(super) unsafe fn known_slot<'a>(map: &Map, index: u32) -> &'a Slot {
-    let start = if index < FIRST {
-        PAGE
-    } else {
-        let (k, _) = locate(index);
-        STARTS
-            .get(k)
-            .map_or(PAGE, |start| start - capacity(k - 1) as usize * SLOT)
+    let start = match index < FIRST {
+        true => PAGE,
+        false => start_beyond(index),
     };
     // SAFETY: the caller's promise; slots are aligned in a file.
-    unsafe { map.known(start + index as usize * SLOT) }
+    unsafe { map.known(start.wrapping_add(index as usize * SLOT)) }
+}
+
+/// Where slot 0 would lie, if all were as those of a later extent.
+#[cold]
+#[inline(never)]
+fn start_beyond(index: u32) -> usize {
+    let (k, _) = locate(index);
+    STARTS.get(k).map_or(PAGE, |start| {
+        start.wrapping_sub(capacity(k - 1) as usize * SLOT)
+    })
 }
 
 impl Header {
+    /// The queue has no message, or just one.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn set_only(&self, index: u32) {
+        let this = core::ptr::from_ref(self);
+        // SAFETY: `tail` lies behind `head`, which has the alignment of both, as is asserted above. They are under
+        // the lock: nobody has one of them at the same time.
+        let ends = unsafe { &*(&raw const (*this).head).cast::<AtomicU64>() };
+        ends.store(u64::from(index) << 32 | u64::from(index), Relaxed);
+    }
+
     /// Asks for the cache lines that every message changes.
     #[inline(always)]
     pub fn expect_changes(&self) {
-        expect(&raw const self.op);
-        expect(&raw const self.qnum);
+        expect_at::<{ offset_of!(Header, op) }, _>(self);
+        expect_at::<{ offset_of!(Header, qnum) }, _>(self);
     }
 }
 
 impl Slot {
+    /// Nothing is behind it, in the queue or of its type.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn set_last(&self) {
+        let this = core::ptr::from_ref(self);
+        // SAFETY: as in `Header::set_only`, for `type_next` behind `next`.
+        let links = unsafe { &*(&raw const (*this).next).cast::<AtomicU64>() };
+        links.store(u64::MAX, Relaxed);
+    }
+
     /// Asks for its cache lines, to write there.
     #[inline(always)]
     pub fn expect_changes(&self) {
-        expect(&raw const self.state);
-        expect(self.text().wrapping_add(INLINE - 1));
+        expect(self);
+        expect_at::<LINE, _>(self);
     }
 
     /// Where its text is: `INLINE` bytes that others may write at the same time.

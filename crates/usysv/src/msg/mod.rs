@@ -31,26 +31,27 @@ mod slots;
 mod wait;
 
 pub(crate) use ctl::Change;
-pub(crate) use layout::{BACKED, FILE_LEN, fill};
+pub(crate) use layout::{BACKED, FILE_LEN, fill, shown_in};
 #[allow(unused_imports)] // For the models.
 pub(crate) use layout::{CHAIRS, IN_LINE};
 pub use receive::Sink;
-pub(crate) use receive::{Room, Want, receive};
-pub(crate) use send::{Source, send};
-pub(crate) use wait::Selector;
+pub(crate) use receive::{
+    Room, Through, Want, is_empty_for_all, receive, receive_at, receive_further,
+};
+pub(crate) use send::{Source, send, send_at, send_further};
 
 use crate::chair::Owed;
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
 use crate::files;
-use crate::handle::Pin;
+use crate::handle::{Handle, Pin};
 use crate::lock::Left;
 use crate::map::{Map, expect};
 use crate::namespace::Namespace;
 use crate::object::{Kind, index_of};
-use crate::process;
 use crate::sys;
+use crate::ticket::At;
 use core::ops::Deref;
 use core::sync::atomic::{Ordering::*, fence};
 use layout::{Header, NIL};
@@ -80,19 +81,72 @@ pub(crate) struct Locked<'a> {
 
 /// Takes the lock of a pinned queue. EIDRM: it was removed.
 pub(crate) fn lock<'a>(ns: &'a Namespace, pin: &'a Pin<'a>, id: i32) -> Result<Locked<'a>> {
-    let map = pin.map();
-    let (held, left) = take_lock(map, map.at(0)?)?;
+    let (held, left) = take_lock(At::pinned(pin, shown_in)?)?;
     let mut q = Locked::new(held, left, pin, ns, id);
     q.settle(left)?;
     Ok(q)
 }
 
 /// The first part of [`lock`]: nothing was looked at yet.
-#[inline(always)]
-fn take_lock(map: Map, h: &Header) -> Result<(Held<'_>, Left)> {
-    let left = h.object.lock.lock_by(process::thread()?)?;
-    h.expect_changes();
-    Ok((Held { h, map, slots: 0 }, left))
+fn take_lock(at: At<'_>) -> Result<(Held<'_>, Left)> {
+    let held = Held::of(at);
+    let left = held.h.object.lock.lock_in_section(at.thread)?;
+    held.h.expect_changes();
+    Ok((held, left))
+}
+
+/// How far a call came that would have been short.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SoFar {
+    /// ENOMSG, without a look under the lock.
+    Nothing,
+    /// Somebody has the lock.
+    Busy,
+    /// More has to be done, under the lock, which is held. EIO: something is not as short calls expect it; ENOMSG:
+    /// nothing is there; else the answer.
+    Locked(Errno),
+}
+
+/// The lock for a call that was not short.
+fn take_longer<'a>(
+    so_far: SoFar,
+    at: At<'a>,
+    pin: &'a Pin<'a>,
+    ns: &'a Namespace,
+    id: i32,
+) -> Result<Locked<'a>> {
+    let (held, left) = match so_far {
+        SoFar::Locked(_) => {
+            let held = Held::of(at);
+            held.h.object.lock.keep(at.thread);
+            (held, Left::Order)
+        }
+        _ => take_lock(at)?,
+    };
+    // Asked before the rest is: whoever puts the queue in order ends the journal.
+    let happened = matches!(so_far, SoFar::Locked(_)) && held.h.op.load(Relaxed) != recover::IDLE;
+    let mut q = Locked::new(held, left, pin, ns, id);
+    match so_far {
+        SoFar::Locked(errno) if errno != Errno::EIO && q.held.settle_short(&at) => return Ok(q),
+        _ => {}
+    }
+    // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL.
+    q.settle(left).map_err(crate::object::at_first)?;
+    if q.h.op.load(Relaxed) != recover::IDLE {
+        q.repair()?;
+    }
+    match happened {
+        true => Err(Errno::EIO),
+        false => Ok(q),
+    }
+}
+
+/// Ends a short call from which something follows, or that met nonsense (EIO). The lock is held.
+#[cold]
+#[inline(never)]
+pub(crate) fn end_long<'a>(at: At<'a>, pin: &'a Pin<'a>, ns: &'a Namespace, id: i32) -> Result<()> {
+    take_longer(SoFar::Locked(Errno::EIO), at, pin, ns, id)?.trim();
+    Ok(())
 }
 
 impl<'a> Deref for Locked<'a> {
@@ -108,33 +162,60 @@ const RECEIVED: u32 = 1 << 31;
 /// Asks for all that the next message changes, before the lock is taken: where two CPUs take turns, the
 /// lines then come together and not one after the other. `slot`: the last that was used here.
 #[inline]
-fn expect_turn(map: &Map, h: &Header, slot: u32) {
+fn expect_turn(h: &Header, handle: &Handle, slot: u32) {
     expect(&raw const h.object.lock);
     h.expect_changes();
-    if let Ok(slot) = layout::slot(map, slot) {
+    if let Ok(slot) = layout::slot(&handle.map(), slot) {
         slot.expect_changes();
     }
 }
 
 impl<'a> Held<'a> {
-    /// Whether all is as calls that have nothing special to do find it: then how many slots may be in
-    /// use is known, too. All walks end after so many steps.
+    /// Before anything was looked at.
+    fn of(at: At<'a>) -> Held<'a> {
+        Held::short(at).whole(at.handle)
+    }
+
+    /// [`Held::of`], for what is at home in slots.
     #[inline(always)]
-    fn settle(&mut self, left: Left, id: i32) -> bool {
+    fn short(at: At<'a>) -> Held<'a> {
+        Held {
+            h: at.header(),
+            map: at.start(),
+            slots: 0,
+        }
+    }
+
+    /// With all of the mapping.
+    fn whole(self, handle: &Handle) -> Held<'a> {
+        let map = handle.map();
+        Held { map, ..self }
+    }
+
+    /// [`Held::settle`] for something short: the mapping is as long as the file, all slots that may be in use are in it.
+    #[inline(always)]
+    fn settle_short(&mut self, at: &At<'_>) -> bool {
         let slots = self.h.slots.load(Relaxed);
-        let settled = left == Left::Order
-            && self.h.object.check_live().is_ok()
-            && self.h.object.id() == id
-            && layout::has_slots(self.h.extents.load(Relaxed), self.map.len(), slots);
+        let settled = self.h.object.check_live().is_ok()
+            && self.h.extents.load(Relaxed) == at.size.extents
+            && slots <= at.size.parts;
         if settled {
             self.slots = slots;
         }
         settled
     }
 
-    #[inline(always)]
-    fn unlock(&self) {
-        self.h.object.lock.unlock();
+    /// Whether all is as calls that have nothing special to do find it: then how many slots may be in
+    /// use is known, too. All walks end after so many steps.
+    fn settle(&mut self, id: i32) -> bool {
+        let slots = self.h.slots.load(Relaxed);
+        let settled = self.h.object.check_live().is_ok()
+            && self.h.object.id() == id
+            && layout::has_slots(self.h.extents.load(Relaxed), self.map.len(), slots);
+        if settled {
+            self.slots = slots;
+        }
+        settled
     }
 
     #[inline]
@@ -212,7 +293,7 @@ impl<'a> Locked<'a> {
 
     /// The second part of [`lock`]: looks at what was locked, and puts it in order.
     fn settle(&mut self, left: Left) -> Result<()> {
-        if self.held.settle(left, self.id) && self.is_sane() {
+        if left == Left::Order && self.held.settle(self.id) && self.is_sane() {
             return Ok(());
         }
         // Who sleeps here cannot be told by what the file says: it is to see the same.
@@ -291,9 +372,7 @@ impl<'a> Locked<'a> {
 
     /// Notes how many slots may be in use: of those in the mapping.
     fn set_slots(&mut self, slots: u32) {
-        let extents = layout::extents_in(self.map.len());
-        let there = extents.checked_sub(1).map_or(0, layout::capacity);
-        self.held.slots = slots.min(there);
+        self.held.slots = slots.min(shown_in(self.map.len()).parts);
         self.h.slots.store(self.slots, Relaxed);
     }
 
@@ -306,7 +385,7 @@ impl<'a> Locked<'a> {
 #[inline]
 fn fits(h: &Header, len: u64) -> bool {
     let qbytes = h.qbytes.load(Relaxed);
-    let bytes = h.cbytes.load(Relaxed).saturating_add(len);
+    let bytes = h.cbytes.load(Relaxed).wrapping_add(len);
     bytes <= qbytes && h.qnum.load(Relaxed) < qbytes
 }
 

@@ -71,36 +71,37 @@ impl<'a> Held<'a> {
         Ok(Some(at))
     }
 
-    /// Puts a message at the end.
+    /// Puts a message at the end. `whole`: this, with all of the mapping.
     #[inline(always)]
-    pub(super) fn append(&self, index: u32, slot: &Slot) -> Result<()> {
+    pub(super) fn append(
+        &self,
+        index: u32,
+        slot: &Slot,
+        len: u32,
+        whole: impl FnOnce() -> Held<'a>,
+    ) -> Result<()> {
         let h = self.h;
-        let mtype = slot.mtype.load(Relaxed) as i64;
         let tail = h.tail.load(Relaxed);
         slot.prev.store(tail, Relaxed);
-        slot.next.store(NIL, Relaxed);
-        slot.type_next.store(NIL, Relaxed);
+        slot.set_last();
         slot.type_tail.store(index, Relaxed);
         if tail == NIL {
-            h.head.store(index, Relaxed);
+            h.set_only(index);
         } else {
             self.slot(tail)?.next.store(index, Relaxed);
-            self.append_to_type(index, mtype)?;
+            whole().append_to_type(index, slot)?;
+            h.tail.store(index, Relaxed);
         }
-        h.tail.store(index, Relaxed);
         crashpoint!("msg.append.linked");
         h.qnum.store(h.qnum.load(Relaxed).wrapping_add(1), Relaxed);
-        h.cbytes.store(
-            h.cbytes
-                .load(Relaxed)
-                .wrapping_add(u64::from(slot.len.load(Relaxed))),
-            Relaxed,
-        );
+        let bytes = h.cbytes.load(Relaxed).wrapping_add(u64::from(len));
+        h.cbytes.store(bytes, Relaxed);
         Ok(())
     }
 
     #[inline(never)]
-    fn append_to_type(self, index: u32, mtype: i64) -> Result<()> {
+    fn append_to_type(self, index: u32, slot: &Slot) -> Result<()> {
+        let mtype = slot.mtype.load(Relaxed) as i64;
         let head = self.h.head.load(Relaxed);
         let leader = if self.h.indexed.load(Relaxed) != 0 {
             self.leader(mtype)?
@@ -124,9 +125,44 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
+    /// What lies behind the first message, where there is one type; `NIL`: nothing. EIO: nonsense.
+    #[inline(always)]
+    pub(super) fn behind_first(&self, slot: &Slot, len: u32) -> Result<u32> {
+        let h = self.h;
+        let next = slot.next.load(Relaxed);
+        // Behind `NIL` comes 0.
+        if next.wrapping_add(1) > self.slots {
+            return Err(Errno::EIO);
+        }
+        if h.cbytes.load(Relaxed) < u64::from(len) {
+            return Err(Errno::EIO);
+        }
+        Ok(next)
+    }
+
+    /// Takes the first message out of the order, where there is one type, and `next` is behind it.
+    #[inline(always)]
+    pub(super) fn unlink_first(&self, slot: &Slot, len: u32, next: u32) {
+        let h = self.h;
+        match (next, self.slot(next)) {
+            (NIL, _) | (_, Err(_)) => h.set_only(NIL),
+            (_, Ok(first)) => {
+                h.head.store(next, Relaxed);
+                first.prev.store(NIL, Relaxed);
+                let tail = slot.type_tail.load(Relaxed);
+                first.type_tail.store(tail, Relaxed);
+            }
+        }
+        crashpoint!("msg.unlink.first");
+        let (qnum, cbytes) = (&h.qnum, &h.cbytes);
+        qnum.store(qnum.load(Relaxed).wrapping_sub(1), Relaxed);
+        let left = cbytes.load(Relaxed).wrapping_sub(u64::from(len));
+        cbytes.store(left, Relaxed);
+    }
+
     /// Takes a message, the first of its type, out of the order.
     #[inline(always)]
-    pub(super) fn unlink(&self, index: u32, slot: &Slot) -> Result<()> {
+    pub(super) fn unlink(&self, index: u32, slot: &Slot, len: u32) -> Result<()> {
         let h = self.h;
         self.unlink_from_type(index, slot)?;
         let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
@@ -140,10 +176,7 @@ impl<'a> Held<'a> {
         }
         crashpoint!("msg.unlink.lists");
         let left = h.qnum.load(Relaxed).checked_sub(1).ok_or(Errno::EIO)?;
-        let bytes = h
-            .cbytes
-            .load(Relaxed)
-            .checked_sub(u64::from(slot.len.load(Relaxed)));
+        let bytes = h.cbytes.load(Relaxed).checked_sub(u64::from(len));
         h.qnum.store(left, Relaxed);
         h.cbytes.store(bytes.ok_or(Errno::EIO)?, Relaxed);
         if left == 0 && h.indexed.load(Relaxed) != 0 {

@@ -1,19 +1,19 @@
 //! `msgrcv`.
 
-use super::layout::{FREE, HANDED, Header, NIL, Slot};
+use super::layout::{FREE, HANDED, Header, INLINE, MESSAGE, NIL, Slot};
 use super::recover::{IDLE, RECEIVE};
+use super::slots::copy_short;
 use super::wait::{AGAIN, After, GONE, GOT, Mode, Selector, TOO_BIG, Ticket, Waiting, Woken};
-use super::{Held, Locked, lock, take_lock};
+use super::{Held, Locked, SoFar, end_long, lock, shown_in, take_longer};
 use crate::abi::{IPC_NOWAIT, MSG_NOERROR};
 use crate::bell;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
-use crate::lock::Left;
 use crate::look::Look;
 use crate::namespace::Namespace;
-use crate::tls;
+use crate::ticket::At;
 use core::sync::atomic::{Ordering::*, fence};
 
 /// Where a message goes.
@@ -21,6 +21,12 @@ pub trait Sink {
     /// Called under the lock with the type and the number of bytes of text: where to write them, or
     /// none (EFAULT: the message is lost, as the kernel loses it).
     fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8>;
+
+    /// [`Sink::room`], if there is no need to look. None: nothing was done.
+    #[inline(always)]
+    fn at_hand(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
+        self.room(mtype, len)
+    }
 }
 
 /// Memory that is known to be there, and the type of what was written to it.
@@ -42,27 +48,49 @@ impl Sink for Room {
 pub(crate) struct Want {
     pub select: Selector,
     /// Bytes of text that the caller takes.
-    pub size: u32,
+    pub size: usize,
     pub msgflg: i32,
     /// `MSG_COPY`: longest message that is copied, `min(size, msgmax)`.
     pub copy_most: u32,
 }
 
 impl Want {
+    /// `msgmax`: the longest message that is copied.
+    #[inline(always)]
+    pub fn new(size: usize, msgtyp: i64, msgflg: i32, msgmax: u64) -> Want {
+        Want {
+            select: Selector::new(msgtyp, msgflg),
+            size,
+            msgflg,
+            copy_most: msgmax.min(size as u64) as u32,
+        }
+    }
+
     fn any_size(&self) -> bool {
         self.msgflg & MSG_NOERROR != 0
     }
 
-    /// How many bytes of a message's text are taken. E2BIG: it is longer than the caller takes.
+    /// How many bytes of a text are taken. E2BIG: it is longer than the caller takes.
     #[inline(always)]
-    fn takes_of(&self, slot: &Slot) -> Result<u32> {
-        let len = slot.len.load(Relaxed);
-        match len > self.size {
+    fn takes_of(&self, len: u32) -> Result<u32> {
+        match len as usize > self.size {
             true if !self.any_size() => Err(Errno::E2BIG),
-            true => Ok(self.size),
+            true => Ok(self.size as u32),
             false => Ok(len),
         }
     }
+}
+
+/// A message that a short call receives.
+struct First<'a> {
+    index: u32,
+    slot: &'a Slot,
+    mtype: i64,
+    len: u32,
+    /// Bytes of it that are received.
+    taken: u32,
+    /// What lies behind it.
+    next: u32,
 }
 
 /// Receives, waiting for a message unless the flags say not to. Returns the bytes of text.
@@ -71,75 +99,147 @@ impl Want {
 /// Where the sink says to write, as many bytes as it was told can be written.
 #[allow(unsafe_code)]
 #[inline(always)]
-pub(crate) unsafe fn receive(
+pub(crate) unsafe fn receive<S: Sink>(
     ns: &Namespace,
     pin: &Pin<'_>,
     id: i32,
     want: Want,
-    sink: &mut impl Sink,
+    sink: &mut S,
 ) -> Result<u32> {
-    let sent = &tls::block().sent;
-    // Who has just asked somebody waits for the answer. (A handler's send in between is no matter.)
-    let hurry = sent.load(Relaxed) != 0;
-    sent.store(0, Relaxed);
-    if want.msgflg & IPC_NOWAIT != 0 && is_empty_for_all(pin, id) {
-        return Err(Errno::ENOMSG);
-    }
-    let map = pin.map();
-    let (mut held, left) = take_lock(map, map.at(0)?)?;
-    let mut received = Err(Errno::EIO);
-    if held.settle(left, id)
-        && Creds::current().may_use(&held.h.object, 0o444)
-        && held.h.senders.get() == 0
-    {
+    let at = At::pinned(pin, shown_in)?;
+    let sink = Through(sink);
+    let further = move |so_far, mut sink: Through<S>| {
         // SAFETY: the caller's promise.
-        received = unsafe { held.receive_now(&want, sink) };
-        if let Ok(len) = received
-            && !held.is_idle()
-        {
-            // The next message will lie where this one lay.
-            let next = held.h.free_slot.load(Relaxed);
-            pin.hint().store(next | super::RECEIVED, Relaxed);
-            held.unlock();
-            return Ok(len);
-        }
-    }
+        unsafe { receive_further(so_far, at, pin, ns, id, want, &mut sink) }
+    };
+    let empty = move || is_empty_for_all(&at, id);
+    let end = move |len| end_long(at, pin, ns, id).map(|()| len);
     // SAFETY: the caller's promise.
-    unsafe { receive_further(held, left, (ns, pin, id), want, hurry, received, sink) }
+    unsafe { receive_at(at, &want, sink, empty, further, end, Ok) }
 }
 
-/// Receives what was not there just now, or does what is left to do: the answer is `received` unless
-/// that is EIO or ENOMSG.
+/// A sink that is borrowed where two may want it, one after the other.
+pub(crate) struct Through<S>(pub *mut S);
+
+impl<S> Clone for Through<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Through<S> {}
+
+#[allow(unsafe_code)]
+impl<S: Sink> Sink for Through<S> {
+    fn room(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
+        // SAFETY: made of a reference that lasts longer, and used by one at a time.
+        unsafe { (*self.0).room(mtype, len) }
+    }
+
+    fn at_hand(&mut self, mtype: i64, len: usize) -> Option<*mut u8> {
+        // SAFETY: as above.
+        unsafe { (*self.0).at_hand(mtype, len) }
+    }
+}
+
+/// Receives what is there, if the lock is free and nothing follows from that: `done`. Otherwise the section goes on:
+/// `further` receives, `end` does what is left to do. (The answers are theirs, since looking at a `Result` takes
+/// time.)
+///
+/// # Safety
+/// As for [`receive`].
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(crate) unsafe fn receive_at<S: Sink + Copy, A>(
+    at: At<'_>,
+    want: &Want,
+    sink: S,
+    empty: impl FnOnce() -> bool,
+    further: impl FnOnce(SoFar, S) -> A,
+    end: impl FnOnce(u32) -> A,
+    done: impl FnOnce(u32) -> A,
+) -> A {
+    if want.msgflg & IPC_NOWAIT != 0 && empty() {
+        return further(SoFar::Nothing, sink);
+    }
+    let mut held = Held::short(at);
+    if !held.h.object.lock.try_short(at.thread) {
+        return further(SoFar::Busy, sink);
+    }
+    held.h.expect_changes();
+    if !held.settle_short(&at)
+        || !at.creds.may_use(&held.h.object, 0o444)
+        || held.h.senders.get() != 0
+    {
+        return further(SoFar::Locked(Errno::EIO), sink);
+    }
+    let first = match held.first_short(want) {
+        Ok(first) => first,
+        Err(Errno::E2BIG) => return further(SoFar::Locked(Errno::E2BIG), sink),
+        Err(Errno::ENOMSG) => return further(SoFar::Locked(Errno::ENOMSG), sink),
+        Err(_) => {
+            // SAFETY: the caller's promise.
+            return match unsafe { held.receive_any(at, *want, &mut { sink }) } {
+                Ok((len, true)) => done(len),
+                Ok((len, false)) => end(len),
+                Err(errno) => further(SoFar::Locked(errno), sink),
+            };
+        }
+    };
+    let First {
+        index,
+        slot,
+        mtype,
+        len,
+        taken,
+        next,
+    } = first;
+    held.expect_behind(next);
+    let Some(to) = { sink }.at_hand(mtype, taken as usize) else {
+        return further(SoFar::Locked(Errno::EIO), sink);
+    };
+    // SAFETY: the caller's promise; the slot has so many.
+    unsafe { copy_short(slot.text(), to, taken as usize) };
+    // From here on there is nothing to be said of the call's arguments, which need not be kept.
+    held.remove_short(&at, index, slot, len, next);
+    if next == NIL && held.is_roomy() {
+        return end(taken);
+    }
+    held.end_receive(&at);
+    done(taken)
+}
+
+/// Receives what [`receive_at`] did not.
 ///
 /// # Safety
 /// As for [`receive`].
 #[allow(unsafe_code)]
 #[cold]
-unsafe fn receive_further(
-    held: Held<'_>,
-    left: Left,
-    (ns, pin, id): (&Namespace, &Pin<'_>, i32),
+#[inline(never)]
+pub(crate) unsafe fn receive_further<'a>(
+    so_far: SoFar,
+    at: At<'a>,
+    pin: &'a Pin<'a>,
+    ns: &'a Namespace,
+    id: i32,
     want: Want,
-    hurry: bool,
-    received: Result<u32>,
     sink: &mut dyn Sink,
 ) -> Result<u32> {
-    let mut q = Locked::new(held, left, pin, ns, id);
-    match received {
-        Err(Errno::EIO) => {
-            q.settle(left).map_err(crate::object::at_first)?;
-            if q.h.op.load(Relaxed) != IDLE {
-                q.repair()?;
-            }
-        }
-        Err(Errno::ENOMSG) => {}
-        _ => {
-            q.trim();
-            return received;
-        }
+    // Who has just asked somebody waits for the answer.
+    let hurry = at.thread.sent.swap(0, Relaxed) != 0;
+    if so_far == SoFar::Nothing {
+        at.leave();
+        return Err(Errno::ENOMSG);
     }
-    // SAFETY: the caller's promise.
-    unsafe { receive_waiting(q, &want, hurry, sink) }
+    let mut q = take_longer(so_far, at, pin, ns, id)?;
+    match so_far {
+        SoFar::Locked(errno) if errno != Errno::EIO && errno != Errno::ENOMSG => {
+            q.trim();
+            Err(errno)
+        }
+        // SAFETY: the caller's promise.
+        _ => unsafe { receive_waiting(q, &want, hurry, sink) },
+    }
 }
 
 /// Whether the queue is empty, and the caller may read it: no lock is taken, which would take the
@@ -150,33 +250,30 @@ unsafe fn receive_further(
 /// has not returned. But it may have been killed without a word from the kernel, so now and then the
 /// lock is taken.
 #[inline(never)]
-fn is_empty_for_all(pin: &Pin<'_>, id: i32) -> bool {
+pub(crate) fn is_empty_for_all(at: &At<'_>, id: i32) -> bool {
     const IN_ORDER: u32 = 1000;
-    let map = pin.map();
-    let Ok(h) = map.at::<Header>(0) else {
-        return false;
-    };
+    let h: &Header = at.header();
+    let empty_at = at.handle.empty_at();
     let lock = &h.object.lock;
     let mark = lock.mark.load(Acquire);
-    let readable = h.object.check_live().is_ok()
-        && h.object.id() == id
-        && Creds::current().may_use(&h.object, 0o444);
-    if mark == pin.empty_at().load(Relaxed) {
-        let glances = &tls::block().glances;
+    let readable =
+        h.object.check_live().is_ok() && h.object.id() == id && at.creds.may_use(&h.object, 0o444);
+    if mark == empty_at.load(Relaxed) {
+        let glances = &at.thread.glances;
         let so_many = glances.load(Relaxed) % IN_ORDER + 1;
         glances.store(so_many, Relaxed);
         return readable && !lock.is_left() && (so_many != IN_ORDER || lock.is_free());
     }
-    let is_next = mark == pin.empty_at().load(Relaxed).wrapping_add(1);
+    let is_next = mark == empty_at.load(Relaxed).wrapping_add(1);
     if is_next {
         // What this poll waits for, most likely: it is a matter of some nanoseconds.
-        let last = pin.hint().load(Relaxed) & !super::RECEIVED;
-        super::expect_turn(&map, h, last);
+        let last = at.handle.hint().load(Relaxed) & !super::RECEIVED;
+        super::expect_turn(h, at.handle, last);
         lock.await_free();
     }
     let empty = readable && is_at_rest(h);
     if empty {
-        pin.empty_at().store(mark, Relaxed);
+        empty_at.store(mark, Relaxed);
     }
     empty
 }
@@ -242,7 +339,10 @@ unsafe fn receive_waiting(
             let _ = bell::mine(ns);
             continue;
         }
-        let len = if want.any_size() { u32::MAX } else { want.size };
+        let len = match want.any_size() {
+            true => u32::MAX,
+            false => want.size.min(u32::MAX as usize) as u32,
+        };
         let ticket = q.with_repair(|q| q.enlist_receiver(len, &want.select))?;
         let waiting = Waiting::new(&q, ticket)?;
         let ended = waiting.wait(q, |q, woken| {
@@ -256,26 +356,110 @@ unsafe fn receive_waiting(
 }
 
 impl<'a> Held<'a> {
-    /// Receives what is there. ENOMSG: nothing is. EIO with an idle journal: nothing happened; so always, where
-    /// a copy is asked for.
-    ///
-    /// # Safety
-    /// As for [`receive`].
-    #[allow(unsafe_code)]
+    /// The message for a short call: the first, where there is one type, with all of its text in its slot. ENOMSG,
+    /// E2BIG: the answer; EIO: another kind of queue, message or wish, or nonsense.
     #[inline(always)]
-    unsafe fn receive_now(&self, want: &Want, sink: &mut impl Sink) -> Result<u32> {
-        let index = match want.select.mode {
-            Mode::Any => self.h.head.load(Relaxed),
-            Mode::Nth => return Err(Errno::EIO),
-            _ => self.select(want.select)?.unwrap_or(NIL),
-        };
+    fn first_short(&self, want: &Want) -> Result<First<'a>> {
+        if want.select.mode == Mode::Nth || self.h.indexed.load(Relaxed) != 0 {
+            return Err(Errno::EIO);
+        }
+        let index = self.h.head.load(Relaxed);
         if index == NIL {
             return Err(Errno::ENOMSG);
         }
         let slot = self.slot(index)?;
-        let len = want.takes_of(slot)?;
+        if slot.state.load(Relaxed) != MESSAGE {
+            return Err(Errno::EIO);
+        }
+        let mtype = slot.mtype.load(Relaxed) as i64;
+        if want.select.mode != Mode::Any && !want.select.takes_apart(mtype) {
+            return Err(Errno::ENOMSG);
+        }
+        let len = slot.len.load(Relaxed);
+        let taken = want.takes_of(len)?;
+        if len as usize > INLINE {
+            return Err(Errno::EIO);
+        }
+        let next = self.behind_first(slot, len)?;
+        Ok(First {
+            index,
+            slot,
+            mtype,
+            len,
+            taken,
+            next,
+        })
+    }
+
+    /// Takes such a message out of the queue. All that could be wrong was looked at before.
+    #[inline(always)]
+    fn remove_short(&self, at: &At<'_>, index: u32, slot: &Slot, len: u32, next: u32) {
+        let stamp = self.begin_by(index, at.thread);
+        crashpoint!("msg.first.before_commit");
+        self.commit(RECEIVE);
+        crashpoint!("msg.first.after_commit");
+        slot.state.store(FREE, Relaxed);
+        self.stamp_receive(stamp);
+        crashpoint!("msg.first.stamped");
+        self.unlink_first(slot, len, next);
+        crashpoint!("msg.first.unlinked");
+        self.list_free(index, slot);
+        crashpoint!("msg.first.freed");
+        self.done();
+    }
+
+    /// Receives what is there, whatever it is. False: the lock is held still, for [`end_long`]. Errors as
+    /// [`SoFar::Locked`] has them.
+    ///
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    #[cold]
+    #[inline(never)]
+    unsafe fn receive_any(
+        self,
+        at: At<'a>,
+        want: Want,
+        sink: &mut impl Sink,
+    ) -> Result<(u32, bool)> {
         // SAFETY: the caller's promise.
-        unsafe { self.take(index, slot, len, sink) }
+        let len = unsafe { self.whole(at.handle).receive_now(&want, sink)? };
+        let ends = !self.is_idle();
+        if ends {
+            self.end_receive(&at);
+        }
+        Ok((len, ends))
+    }
+
+    /// The end of a receive from which nothing follows.
+    #[inline(always)]
+    fn end_receive(&self, at: &At<'_>) {
+        // The next message will lie where this one lay.
+        let next = self.h.free_slot.load(Relaxed);
+        at.handle.hint().store(next | super::RECEIVED, Relaxed);
+        at.thread.sent.store(0, Relaxed);
+        self.h.object.lock.unlock_short(at.thread);
+    }
+
+    /// Receives what is there. ENOMSG: nothing is. EIO with an idle journal: nothing happened.
+    ///
+    /// # Safety
+    /// As for [`receive`].
+    #[allow(unsafe_code)]
+    unsafe fn receive_now(&self, want: &Want, sink: &mut impl Sink) -> Result<u32> {
+        if want.select.mode == Mode::Nth {
+            return Err(Errno::EIO);
+        }
+        let index = self.select(want.select)?.ok_or(Errno::ENOMSG)?;
+        let slot = self.slot(index)?;
+        let len = slot.len.load(Relaxed);
+        let taken = want.takes_of(len)?;
+        let mtype = slot.mtype.load(Relaxed) as i64;
+        if sink.at_hand(mtype, taken as usize).is_none() {
+            return Err(Errno::EIO);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.take(index, slot, (len, taken), sink) }
     }
 
     fn find(&self, want: &Want) -> Result<Option<u32>> {
@@ -291,12 +475,12 @@ impl<'a> Held<'a> {
     #[allow(unsafe_code)]
     unsafe fn take_or_copy(&self, index: u32, want: &Want, sink: &mut dyn Sink) -> Result<u32> {
         let slot = self.slot(index)?;
-        let taken = want.takes_of(slot)?;
+        let len = slot.len.load(Relaxed);
+        let taken = want.takes_of(len)?;
         if want.select.mode != Mode::Nth {
             // SAFETY: the caller's promise.
-            return unsafe { self.take(index, slot, taken, sink) };
+            return unsafe { self.take(index, slot, (len, taken), sink) };
         }
-        let len = slot.len.load(Relaxed);
         if len > want.copy_most {
             return Err(Errno::EINVAL);
         }
@@ -307,7 +491,7 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// Takes a message out of the queue.
+    /// Takes a message out of the queue: `taken` of `len` bytes.
     ///
     /// # Safety
     /// As for [`receive`].
@@ -317,40 +501,39 @@ impl<'a> Held<'a> {
         &self,
         index: u32,
         slot: &Slot,
-        len: u32,
+        (len, taken): (u32, u32),
         sink: &mut (impl Sink + ?Sized),
     ) -> Result<u32> {
         self.expect_behind(slot.next.load(Relaxed));
         // SAFETY: the caller's promise.
-        match unsafe { self.copy_out(slot, len, sink)? } {
-            true => {}
-            false => return self.lose(index, slot),
+        if !unsafe { self.copy_out(slot, taken, sink)? } {
+            return self.lose(index, slot, len);
         }
-        self.remove(index, slot)?;
-        Ok(len)
+        self.remove(index, slot, len)?;
+        Ok(taken)
     }
 
     /// Takes out of the queue what the sink cannot take.
     #[cold]
     #[inline(never)]
-    fn lose(self, index: u32, slot: &Slot) -> Result<u32> {
-        self.remove(index, slot)?;
+    fn lose(self, index: u32, slot: &Slot, len: u32) -> Result<u32> {
+        self.remove(index, slot, len)?;
         Err(Errno::EFAULT)
     }
 
     /// Takes a message out of the queue whose text was copied.
     #[inline(always)]
-    fn remove(&self, index: u32, slot: &Slot) -> Result<()> {
-        let (pid, time) = self.begin(index, NIL);
+    fn remove(&self, index: u32, slot: &Slot, len: u32) -> Result<()> {
+        let stamp = self.begin(index);
         crashpoint!("msg.receive.before_commit");
         self.commit(RECEIVE);
         crashpoint!("msg.receive.after_commit");
         slot.state.store(FREE, Relaxed);
-        self.stamp_receive(pid, time);
+        self.stamp_receive(stamp);
         crashpoint!("msg.receive.stamped");
-        self.unlink(index, slot)?;
+        self.unlink(index, slot, len)?;
         crashpoint!("msg.receive.unlinked");
-        self.free_message(index, slot)?;
+        self.free_message(index, slot, len)?;
         crashpoint!("msg.receive.freed");
         self.done();
         Ok(())
@@ -451,18 +634,23 @@ impl Locked<'_> {
         if slot.state.load(Relaxed) != HANDED || slot.prev.load(Relaxed) != ticket.slot {
             return Err(Errno::EIO);
         }
-        let len = slot.len.load(Relaxed).min(want.size);
+        let len = slot.len.load(Relaxed);
+        let taken = want.size.min(len as usize) as u32;
         // SAFETY: the caller's promise.
-        let copied = unsafe { self.copy_out(slot, len, sink)? };
+        let copied = unsafe { self.copy_out(slot, taken, sink)? };
         crashpoint!("msg.fetch.before_commit");
         slot.state.store(FREE, Release);
         crashpoint!("msg.fetch.after_commit");
         self.h
             .handed
             .store(self.h.handed.load(Relaxed).saturating_sub(1), Relaxed);
-        self.free_message(index, slot)?;
+        self.free_message(index, slot, len)?;
         self.dismiss(ticket)?;
         self.trim();
-        if copied { Ok(len) } else { Err(Errno::EFAULT) }
+        if copied {
+            Ok(taken)
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! changes nothing if that was done already. Then `rebuild` looks at every slot. Both may be killed
 //! at any point and begin again.
 
-use super::layout::{self, FREE, HANDED, MESSAGE, NIL, RECEIVER, SENDER};
+use super::layout::{self, FREE, HANDED, MESSAGE, NIL, RECEIVER, SENDER, Stamp};
 use super::slots::blocks_of;
 use super::wait::{AGAIN, GOT};
 use super::{Held, Locked};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
 use crate::sys;
+use crate::tls::Block;
 use core::sync::atomic::{Ordering::*, compiler_fence, fence};
 
 pub(super) const IDLE: u32 = 0;
@@ -25,16 +26,19 @@ const MARK: u32 = 1 << 31;
 impl Held<'_> {
     /// Writes an operation into the journal, without effect so far. Returns this process and the time.
     #[inline(always)]
-    pub(super) fn begin(&self, slot: u32, waiter: u32) -> (u32, u64) {
-        let h = self.h;
-        h.op_slot.store(slot, Relaxed);
-        h.op_waiter.store(waiter, Relaxed);
+    pub(super) fn begin(&self, slot: u32) -> Stamp {
         // The lock made sure of the block.
-        let pid = crate::tls::block().pid.load(Relaxed);
-        let time = sys::time() as u64;
-        h.op_pid.store(pid, Relaxed);
-        h.op_time.store(time, Relaxed);
-        (pid, time)
+        self.begin_by(slot, crate::tls::block())
+    }
+
+    /// [`Held::begin`] by this thread.
+    #[inline(always)]
+    pub(super) fn begin_by(&self, slot: u32, thread: &Block) -> Stamp {
+        let h = self.h;
+        let stamp = Stamp::new(thread.pid.load(Relaxed), sys::time());
+        h.op_slot.store(slot, Relaxed);
+        h.op_stamp.store(stamp.0, Relaxed);
+        stamp
     }
 
     /// From here on it happened.
@@ -53,10 +57,9 @@ impl Held<'_> {
 
     /// The header's part of a send.
     #[inline(always)]
-    pub(super) fn stamp_send(&self, pid: u32, time: u64) {
+    pub(super) fn stamp_send(&self, stamp: Stamp) {
         let h = self.h;
-        h.lspid.store(pid, Relaxed);
-        h.stime.store(time, Relaxed);
+        h.sent.store(stamp.0, Relaxed);
         h.sender_cpu.store(sys::cpu() + 1, Relaxed);
         h.next_seq
             .store(h.next_seq.load(Relaxed).wrapping_add(1), Relaxed);
@@ -72,10 +75,9 @@ impl Held<'_> {
 
     /// The header's part of a receive.
     #[inline(always)]
-    pub(super) fn stamp_receive(&self, pid: u32, time: u64) {
+    pub(super) fn stamp_receive(&self, stamp: Stamp) {
         self.h.receiver_cpu.store(sys::cpu() + 1, Relaxed);
-        self.h.lrpid.store(pid, Relaxed);
-        self.h.rtime.store(time, Relaxed);
+        self.h.received.store(stamp.0, Relaxed);
     }
 }
 
@@ -112,8 +114,7 @@ impl Locked<'_> {
                 if let Ok(slot) = self.slot(slot) {
                     slot.state.store(MESSAGE, Relaxed);
                 }
-                h.lspid.store(h.op_pid.load(Relaxed), Relaxed);
-                h.stime.store(h.op_time.load(Relaxed), Relaxed);
+                h.sent.store(h.op_stamp.load(Relaxed), Relaxed);
                 // A queue that makes no sense is rebuilt from what does.
                 let _ = self.redo_passed_over(h.op_slot.load(Relaxed), u64::MAX);
             }
@@ -121,18 +122,18 @@ impl Locked<'_> {
                 if let Ok(slot) = self.slot(slot) {
                     slot.state.store(FREE, Relaxed);
                 }
-                self.stamp_receive(h.op_pid.load(Relaxed), h.op_time.load(Relaxed));
+                self.stamp_receive(Stamp::of(&h.op_stamp));
             }
             HAND_OVER => {
                 let owner = h.op_waiter.load(Relaxed);
-                h.lspid.store(h.op_pid.load(Relaxed), Relaxed);
-                h.stime.store(h.op_time.load(Relaxed), Relaxed);
+                h.sent.store(h.op_stamp.load(Relaxed), Relaxed);
                 if let Ok(waiter) = self.waiter(owner)
                     && self.mark_handed(slot, owner).is_ok()
                 {
                     let before = self.slot(owner).map_or(0, |owner| owner.seq.load(Relaxed));
                     let _ = self.redo_passed_over(slot, before);
-                    self.stamp_receive(waiter.tid.load(Relaxed), h.op_time.load(Relaxed));
+                    let time = Stamp::of(&h.op_stamp).time();
+                    self.stamp_receive(Stamp::new(waiter.tid.load(Relaxed), time));
                     waiter.news_ms.store(sys::monotonic_ms(), Relaxed);
                     waiter.news.store(GOT, Relaxed);
                     crashpoint!("msg.redo.handed");
@@ -173,7 +174,10 @@ impl Locked<'_> {
         crashpoint!("msg.rebuild.marked");
         self.free_unmarked()?;
         crashpoint!("msg.rebuild.unmarked");
-        self.each_sorted(messages, |q, index| q.append(index, q.slot(index)?))?;
+        self.each_sorted(messages, |q, index| {
+            let slot = q.slot(index)?;
+            q.append(index, slot, slot.len.load(Relaxed), || q.held)
+        })?;
         crashpoint!("msg.rebuild.ordered");
         self.each_sorted(waiters, |q, index| q.line_up(index))
     }

@@ -1,20 +1,19 @@
 //! `msgsnd`.
 
-use super::layout::{self, HANDED, Header, INLINE, MESSAGE, NIL, Slot};
-use super::recover::{HAND_OVER, IDLE, SEND};
-use super::slots::blocks_of;
+use super::layout::{self, HANDED, INLINE, MESSAGE, NIL, Slot, Stamp};
+use super::recover::{HAND_OVER, SEND};
+use super::slots::{blocks_of, copy_short};
 use super::wait::{self, After, GOT, Waiting, Woken};
-use super::{Held, Locked, expect_turn, lock, take_lock};
+use super::{Held, Locked, SoFar, end_long, expect_turn, lock, shown_in, take_longer};
 use crate::abi::IPC_NOWAIT;
 use crate::bell;
 use crate::crash::crashpoint;
 use crate::creds::Creds;
 use crate::errno::{Errno, Result};
 use crate::handle::Pin;
-use crate::lock::Left;
 use crate::look::Look;
 use crate::namespace::Namespace;
-use crate::tls;
+use crate::ticket::At;
 use core::sync::atomic::{AtomicPtr, Ordering::*};
 
 /// A message to send: its type, and readable text.
@@ -38,54 +37,85 @@ pub(crate) unsafe fn send(
     source: Source,
     msgflg: i32,
 ) -> Result<()> {
-    let map = pin.map();
-    let h: &Header = map.at(0)?;
-    let sent = &tls::block().sent;
-    if sent.load(Relaxed) == 0 {
-        sent.store(1, Relaxed);
-        // An answer: who asked waits, and nobody is at work on this queue.
-        let last = pin.hint().load(Relaxed);
-        if last & super::RECEIVED == 0 {
-            expect_turn(&map, h, last);
-        }
-    }
-    let (mut held, left) = take_lock(map, h)?;
-    if held.settle(left, id)
-        && Creds::current().may_use(&held.h.object, 0o222)
-        && held.fits(source.len as u64)
-        && (held.h.receivers.get() == 0 || held.is_unwanted(source.mtype))
-        // SAFETY: the caller's promise.
-        && unsafe { held.send_now(&source) }.is_ok()
-    {
-        pin.hint().store(held.h.tail.load(Relaxed), Relaxed);
-        held.unlock();
-        return Ok(());
-    }
+    let at = At::pinned(pin, shown_in)?;
     // SAFETY: the caller's promise.
-    unsafe { send_further(held, left, pin, ns, id, source, msgflg) }
+    let further = move |so_far| unsafe { send_further(so_far, at, pin, ns, id, source, msgflg) };
+    // SAFETY: the caller's promise.
+    unsafe { send_at(at, source, further, move || end_long(at, pin, ns, id), Ok) }
 }
 
-/// Sends a message for which more has to be done than to put it into the queue; or nonsense was found.
+/// Sends if there is room, nobody waits, and the lock is free: `done`. Otherwise the section goes on: `further`
+/// sends, `end` does what is left to do. (The answers are theirs, since looking at a `Result` takes time.)
+///
+/// # Safety
+/// The source's text can be read.
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(crate) unsafe fn send_at<A>(
+    at: At<'_>,
+    source: Source,
+    further: impl FnOnce(SoFar) -> A,
+    end: impl FnOnce() -> A,
+    done: impl FnOnce(()) -> A,
+) -> A {
+    let hint = at.handle.hint();
+    let last = hint.load(Relaxed);
+    if last & super::RECEIVED == 0 && at.thread.sent.load(Relaxed) == 0 {
+        // An answer: who asked waits, and nobody is at work on this queue.
+        expect_turn(at.header(), at.handle, last);
+    }
+    at.thread.sent.store(1, Relaxed);
+    let mut held = Held::short(at);
+    if !held.h.object.lock.try_short(at.thread) {
+        return further(SoFar::Busy);
+    }
+    held.h.expect_changes();
+    if !held.settle_short(&at)
+        || !at.creds.may_use(&held.h.object, 0o222)
+        || !held.fits(source.len as u64)
+        || held.h.receivers.get() != 0 && !held.is_unwanted(at.handle, source.mtype)
+    {
+        return further(SoFar::Locked(Errno::EIO));
+    }
+    if source.len > INLINE {
+        // SAFETY: the caller's promise.
+        return match unsafe { held.send_long(at, source) } {
+            true => done(()),
+            false => further(SoFar::Locked(Errno::EIO)),
+        };
+    }
+    let Ok((index, slot)) = held.take_free_slot(held.h.free_slot.load(Relaxed)) else {
+        return further(SoFar::Locked(Errno::EIO));
+    };
+    // SAFETY: the caller's promise.
+    unsafe { held.fill_short(slot, &source) };
+    // From here on there is nothing to be said of the call's arguments, which need not be kept.
+    let begun = held.begin_by(index, at.thread);
+    let whole = || held.whole(at.handle);
+    if held.enqueue(begun, index, slot, source.len, whole).is_err() {
+        return end();
+    }
+    held.end_send(&at, index);
+    done(())
+}
+
+/// Sends what [`send_at`] did not.
 ///
 /// # Safety
 /// The source's text can be read.
 #[allow(unsafe_code)]
 #[cold]
-unsafe fn send_further<'a>(
-    held: Held<'a>,
-    left: Left,
+#[inline(never)]
+pub(crate) unsafe fn send_further<'a>(
+    so_far: SoFar,
+    at: At<'a>,
     pin: &'a Pin<'a>,
     ns: &'a Namespace,
     id: i32,
     source: Source,
     msgflg: i32,
 ) -> Result<()> {
-    let mut q = Locked::new(held, left, pin, ns, id);
-    // Who is woken by the removal of the queue gets EIDRM, who comes later EINVAL.
-    q.settle(left).map_err(crate::object::at_first)?;
-    if q.h.op.load(Relaxed) != IDLE {
-        q.repair()?;
-    }
+    let q = take_longer(so_far, at, pin, ns, id)?;
     // SAFETY: the caller's promise.
     unsafe { send_waiting(q, source, msgflg) }
 }
@@ -224,30 +254,52 @@ fn check_handed(ns: &Namespace, pin: &Pin<'_>, id: i32, owner: u32) -> Result<()
     Ok(())
 }
 
-impl Held<'_> {
-    /// Puts a message that fits into the queue, for which nobody waits. ENOMEM, or EIO with an idle
-    /// journal: nothing happened.
+impl<'a> Held<'a> {
+    /// Puts a message that fits, but not into its slot alone, into the queue. False: nothing happened, or it makes
+    /// no sense.
     ///
     /// # Safety
     /// The source's text can be read.
     #[allow(unsafe_code)]
-    #[inline(always)]
-    unsafe fn send_now(&self, source: &Source) -> Result<()> {
-        let (index, slot) = self.take_free_slot(self.h.free_slot.load(Relaxed))?;
-        let blocks = match source.len {
-            ..=INLINE => Ok(NIL),
-            len => self.take_free_blocks(blocks_of(len)),
-        };
+    #[cold]
+    #[inline(never)]
+    unsafe fn send_long(self, at: At<'a>, source: Source) -> bool {
+        let held = self.whole(at.handle);
         // SAFETY: the caller's promise.
-        match blocks.and_then(|first| unsafe { self.fill(slot, first, source) }) {
-            Ok(()) => self.enqueue(index, slot)?,
-            Err(e) => {
-                self.free_known(index, slot);
-                return Err(e);
-            }
+        unsafe { held.send_whole(&at, &source) }
+    }
+
+    /// # Safety
+    /// As for [`Held::send_long`].
+    #[allow(unsafe_code)]
+    unsafe fn send_whole(&self, at: &At<'_>, source: &Source) -> bool {
+        let Ok((index, slot)) = self.take_free_slot(self.h.free_slot.load(Relaxed)) else {
+            return false;
+        };
+        let blocks = self.take_free_blocks(blocks_of(source.len));
+        // SAFETY: the caller's promise.
+        let fill = |first| unsafe { self.fill(slot, first, source) };
+        if blocks.and_then(fill).is_err() {
+            self.free_known(index, slot);
+            return false;
         }
+        let begun = self.begin_by(index, at.thread);
+        if self
+            .enqueue(begun, index, slot, source.len, || *self)
+            .is_err()
+        {
+            return false;
+        }
+        self.end_send(at, index);
+        true
+    }
+
+    /// The end of a send from which nothing follows.
+    #[inline(always)]
+    fn end_send(&self, at: &At<'_>, index: u32) {
         self.done();
-        Ok(())
+        at.handle.hint().store(index, Relaxed);
+        self.h.object.lock.unlock_short(at.thread);
     }
 
     /// Writes a message into a slot that nobody looks at.
@@ -255,27 +307,56 @@ impl Held<'_> {
     /// # Safety
     /// The source's text can be read.
     #[allow(unsafe_code)]
-    #[inline(always)]
     unsafe fn fill(&self, slot: &Slot, first: u32, source: &Source) -> Result<()> {
+        // SAFETY: the caller's promise, here and below.
+        unsafe {
+            if source.len <= INLINE {
+                self.fill_short(slot, source);
+                return Ok(());
+            }
+            self.write_text(slot, first, source.text, source.len)?;
+        }
+        self.fill_head(slot, source);
+        Ok(())
+    }
+
+    /// [`Held::fill`] of one that fits into its slot.
+    ///
+    /// # Safety
+    /// The source's text can be read.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    unsafe fn fill_short(&self, slot: &Slot, source: &Source) {
+        slot.len.store(source.len as u32, Relaxed);
         // SAFETY: the caller's promise.
-        unsafe { self.write_text(slot, first, source.text, source.len)? };
+        unsafe { copy_short(source.text, slot.text(), source.len) };
+        self.fill_head(slot, source);
+    }
+
+    #[inline(always)]
+    fn fill_head(&self, slot: &Slot, source: &Source) {
         slot.mtype.store(source.mtype as u64, Relaxed);
         slot.seq.store(self.h.next_seq.load(Relaxed), Relaxed);
         crashpoint!("msg.send.filled");
-        Ok(())
     }
 
     /// Puts a filled slot into the queue.
     #[inline(always)]
-    fn enqueue(&self, index: u32, slot: &Slot) -> Result<()> {
-        let (pid, time) = self.begin(index, NIL);
+    fn enqueue(
+        &self,
+        stamp: Stamp,
+        index: u32,
+        slot: &Slot,
+        len: usize,
+        whole: impl FnOnce() -> Held<'a>,
+    ) -> Result<()> {
         crashpoint!("msg.send.before_commit");
         self.commit(SEND);
         crashpoint!("msg.send.after_commit");
         slot.state.store(MESSAGE, Relaxed);
-        self.stamp_send(pid, time);
+        self.stamp_send(stamp);
         crashpoint!("msg.send.stamped");
-        self.append(index, slot)?;
+        self.append(index, slot, len as u32, whole)?;
         crashpoint!("msg.send.appended");
         Ok(())
     }
@@ -296,7 +377,7 @@ impl Locked<'_> {
             return Err(e);
         }
         let Some(first) = self.receiver_for(source.mtype, 0)? else {
-            self.enqueue(index, slot)?;
+            self.enqueue(self.begin(index), index, slot, source.len, || self.held)?;
             self.done();
             return Ok(None);
         };
@@ -307,7 +388,7 @@ impl Locked<'_> {
         match owner {
             Some(owner) => self.hand_over(index, owner, first, source.mtype)?,
             None => {
-                self.enqueue(index, slot)?;
+                self.enqueue(self.begin(index), index, slot, source.len, || self.held)?;
                 self.tell_passed_over(source.mtype, u64::MAX)?;
             }
         }
@@ -317,17 +398,18 @@ impl Locked<'_> {
 
     /// Gives a filled slot to the first receiver in line that takes it. `first`: the first that takes its type.
     fn hand_over(&mut self, index: u32, owner: u32, first: u32, mtype: i64) -> Result<()> {
-        let (pid, time) = self.begin(index, owner);
+        let stamp = self.begin(index);
+        self.h.op_waiter.store(owner, Relaxed);
         let waiter = self.waiter(owner)?;
-        waiter.old_lrpid.store(self.h.lrpid.load(Relaxed), Relaxed);
-        waiter.old_rtime.store(self.h.rtime.load(Relaxed), Relaxed);
+        let received = self.h.received.load(Relaxed);
+        waiter.old_received.store(received, Relaxed);
         crashpoint!("msg.hand.before_commit");
         self.commit(HAND_OVER);
         crashpoint!("msg.hand.after_commit");
         self.mark_handed(index, owner)?;
-        self.stamp_send(pid, time);
+        self.stamp_send(stamp);
         // Linux names the thread here, and the process where one receives for itself.
-        self.stamp_receive(waiter.tid.load(Relaxed), time);
+        self.stamp_receive(Stamp::new(waiter.tid.load(Relaxed), stamp.time()));
         crashpoint!("msg.hand.stamped");
         if owner != first {
             self.tell_passed_over(mtype, self.slot(owner)?.seq.load(Relaxed))?;

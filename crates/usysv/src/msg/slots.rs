@@ -2,7 +2,7 @@
 //!
 //! Free slots and blocks are LIFO lists, so that a busy queue stays in a few hot cache lines.
 
-use super::layout::{self, Area, BLOCK, FREE, INLINE, NIL, PAGE, SLOT, Slot};
+use super::layout::{self, Area, BLOCK, FREE, Header, INLINE, NIL, PAGE, SLOT, Slot, Stamp};
 use super::{Held, Locked, layout::Waiter};
 use crate::crash::crashpoint;
 use crate::errno::{Errno, Result};
@@ -37,20 +37,19 @@ impl<'a> Held<'a> {
     /// Whether a receive just left the queue empty and with memory to be given back: see `trim`.
     #[inline(always)]
     pub(super) fn is_idle(&self) -> bool {
-        let h = self.h;
-        if h.qnum.load(Relaxed) != 0 {
-            return false;
-        }
-        let memory = self.memory();
-        memory > PAGE && (memory > KEEP || h.grown.load(Relaxed) < h.op_time.load(Relaxed))
+        self.h.qnum.load(Relaxed) == 0 && self.is_roomy()
+    }
+
+    /// [`Held::is_idle`] of a queue that is empty.
+    #[inline(always)]
+    pub(super) fn is_roomy(&self) -> bool {
+        let grown = self.h.grown.load(Relaxed);
+        grown != 0 && self.h.has_much(grown)
     }
 
     /// Bytes of memory for slots and blocks.
-    #[inline(always)]
     fn memory(&self) -> usize {
-        const SLOTS: usize = BLOCK / SLOT;
-        let blocks = self.h.blocks_backed.load(Relaxed) as usize;
-        (self.h.slots_backed.load(Relaxed) as usize + blocks * SLOTS) * SLOT
+        self.h.memory()
     }
 
     /// Takes the first free slot.
@@ -88,6 +87,12 @@ impl<'a> Held<'a> {
     #[inline(always)]
     pub(super) fn free_known(&self, index: u32, slot: &Slot) {
         slot.state.store(FREE, Relaxed);
+        self.list_free(index, slot);
+    }
+
+    /// Puts a slot that is FREE already on the list.
+    #[inline(always)]
+    pub(super) fn list_free(&self, index: u32, slot: &Slot) {
         slot.next.store(self.h.free_slot.load(Relaxed), Relaxed);
         self.h.free_slot.store(index, Relaxed);
         crashpoint!("msg.slot.freed");
@@ -155,8 +160,8 @@ impl<'a> Held<'a> {
 
     /// Frees a message's blocks and slot.
     #[inline(always)]
-    pub(super) fn free_message(&self, index: u32, slot: &Slot) -> Result<()> {
-        let len = slot.len.load(Relaxed) as usize;
+    pub(super) fn free_message(&self, index: u32, slot: &Slot, len: u32) -> Result<()> {
+        let len = len as usize;
         if len > INLINE {
             self.free_blocks(slot.block.load(Relaxed), blocks_of(len))?;
         }
@@ -164,11 +169,10 @@ impl<'a> Held<'a> {
         Ok(())
     }
 
-    /// Copies a text into a slot and a chain of as many blocks as it needs.
+    /// Copies a text that is longer than `INLINE` into a slot and a chain of as many blocks as it needs.
     ///
     /// # Safety
     /// `text` can be read for `len` bytes.
-    #[inline(always)]
     #[allow(unsafe_code)]
     pub(super) unsafe fn write_text(
         &self,
@@ -177,14 +181,12 @@ impl<'a> Held<'a> {
         text: *const u8,
         len: usize,
     ) -> Result<()> {
-        slot.block.store(first, Relaxed);
         slot.len.store(len as u32, Relaxed);
-        // SAFETY: the caller's promise, for the first bytes, which the slot has room for.
-        unsafe { slot.text().copy_from_nonoverlapping(text, len.min(INLINE)) };
-        match len {
-            ..=INLINE => Ok(()),
-            // SAFETY: the caller's promise, for what is left of the text.
-            _ => unsafe { self.write_blocks(first, text.add(INLINE), len - INLINE) },
+        // SAFETY: the caller's promise: of the first bytes the slot has room for so many.
+        unsafe {
+            slot.text().copy_from_nonoverlapping(text, INLINE);
+            slot.block.store(first, Relaxed);
+            self.write_blocks(first, text.add(INLINE), len - INLINE)
         }
     }
 
@@ -212,14 +214,14 @@ impl<'a> Held<'a> {
     #[inline(always)]
     #[allow(unsafe_code)]
     pub(super) unsafe fn read_text(&self, slot: &Slot, to: *mut u8, len: usize) -> Result<()> {
-        // SAFETY: the caller's promise, for the first bytes, of which the slot has as many.
-        unsafe { slot.text().copy_to_nonoverlapping(to, len.min(INLINE)) };
-        match len {
-            ..=INLINE => Ok(()),
-            // SAFETY: the caller's promise, for what is left of the room.
-            _ => unsafe {
-                self.read_blocks(slot.block.load(Relaxed), to.add(INLINE), len - INLINE)
-            },
+        // SAFETY: the caller's promise: of the first bytes the slot has so many.
+        unsafe {
+            if len <= INLINE {
+                copy_short(slot.text(), to, len);
+                return Ok(());
+            }
+            slot.text().copy_to_nonoverlapping(to, INLINE);
+            self.read_blocks(slot.block.load(Relaxed), to.add(INLINE), len - INLINE)
         }
     }
 
@@ -343,7 +345,9 @@ impl<'a> Locked<'a> {
         let end = (start + count * size).next_multiple_of(PAGE);
         self.map.populate(page, end - page)?;
         crashpoint!("msg.back.populated");
-        self.h.grown.store(sys::time() as u64, Relaxed);
+        if self.memory() + (end - page) > PAGE {
+            self.h.grown.store(sys::time() as u64, Relaxed);
+        }
         Ok(index + count as u32)
     }
 
@@ -429,7 +433,72 @@ impl<'a> Locked<'a> {
                 crashpoint!("msg.trim.released");
             }
         }
+        if self.memory() <= PAGE {
+            h.grown.store(0, Relaxed);
+        }
     }
+}
+
+impl Header {
+    /// Bytes of memory for slots and blocks.
+    fn memory(&self) -> usize {
+        const SLOTS: usize = BLOCK / SLOT;
+        let blocks = self.blocks_backed.load(Relaxed) as usize;
+        (self.slots_backed.load(Relaxed) as usize + blocks * SLOTS) * SLOT
+    }
+
+    /// Whether an empty queue is to give some of it back.
+    #[cold]
+    #[inline(never)]
+    fn has_much(&self, grown: u64) -> bool {
+        let memory = self.memory();
+        memory > PAGE && (memory > KEEP || grown < Stamp::of(&self.op_stamp).time() as u64)
+    }
+}
+
+/// Copies up to `INLINE` bytes: without a call for the lengths that are common. The first piece is short, since a
+/// slot's text, and most programs', begins 8 bytes before a boundary of 16, and pieces across two cache lines take
+/// longer.
+///
+/// # Safety
+/// `from` can be read and `to` written for `len` bytes.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(super) unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise: all pieces begin and end within `len` bytes.
+    unsafe {
+        let half = |at: usize| from.add(at).cast::<u64>().read_unaligned();
+        let put_half = |at: usize, piece| to.add(at).cast::<u64>().write_unaligned(piece);
+        let piece = |at: usize| from.add(at).cast::<u128>().read_unaligned();
+        let put = |at: usize, piece| to.add(at).cast::<u128>().write_unaligned(piece);
+        match len {
+            40..=INLINE => {
+                let (first, a, b) = (half(0), piece(8), piece(24));
+                let (c, d) = (piece(len - 32), piece(len - 16));
+                put_half(0, first);
+                put(8, a);
+                put(24, b);
+                put(len - 32, c);
+                put(len - 16, d);
+            }
+            8..=16 => {
+                let (a, b) = (half(0), half(len - 8));
+                put_half(0, a);
+                put_half(len - 8, b);
+            }
+            _ => copy_other(from, to, len),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`copy_short`].
+#[cold]
+#[inline(never)]
+#[allow(unsafe_code)]
+unsafe fn copy_other(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { from.copy_to_nonoverlapping(to, len) };
 }
 
 /// Neighbouring blocks of a chain.

@@ -21,7 +21,7 @@
 //! A waker that is killed between unlocking and waking leaves a sleeper with news. Who sleeps alone is woken
 //! by that death (`chair`); the others look for themselves twice a second.
 
-use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER};
+use super::layout::{self, FREE, HANDED, LINES, NIL, OTHERS, RECEIVER, SENDER, Stamp};
 use super::order::hash;
 use super::{Held, Locked};
 use crate::abi::{MSG_COPY, MSG_EXCEPT};
@@ -31,7 +31,7 @@ use crate::chair::{Chair, InLine, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
-use crate::handle::Pin;
+use crate::handle::{Handle, Pin};
 use crate::liveness;
 use crate::namespace::Namespace;
 use crate::sleeping::Sleeping;
@@ -72,10 +72,22 @@ pub(crate) struct Selector {
 }
 
 impl Selector {
+    #[inline(always)]
     pub fn new(msgtyp: i64, msgflg: i32) -> Selector {
+        match msgtyp {
+            0 if msgflg & MSG_COPY == 0 => Selector {
+                mode: Mode::Any,
+                mtype: 0,
+            },
+            _ => Selector::of_type(msgtyp, msgflg),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_type(msgtyp: i64, msgflg: i32) -> Selector {
         let (mode, mtype) = match msgtyp {
             _ if msgflg & MSG_COPY != 0 => (Mode::Nth, msgtyp),
-            0 => (Mode::Any, 0),
             t if t < 0 => (Mode::AtMost, t.saturating_neg()),
             t if msgflg & MSG_EXCEPT != 0 => (Mode::Except, t),
             t => (Mode::Exactly, t),
@@ -102,6 +114,13 @@ impl Selector {
             Mode::AtMost => mtype <= self.mtype,
             Mode::Except => mtype != self.mtype,
         }
+    }
+
+    /// [`Selector::takes`], where its table of jumps would be in the way of who takes all.
+    #[cold]
+    #[inline(never)]
+    pub fn takes_apart(self, mtype: i64) -> bool {
+        self.takes(mtype)
     }
 
     fn line(&self) -> usize {
@@ -254,12 +273,23 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Held<'_> {
+impl<'a> Held<'a> {
     /// Whether no receiver in line takes this type, whatever the length.
     #[cold]
     #[inline(never)]
-    pub(super) fn is_unwanted(&self, mtype: i64) -> bool {
-        self.receiver_for(mtype, 0) == Ok(None)
+    pub(super) fn is_unwanted(self, handle: &Handle, mtype: i64) -> bool {
+        let (known, at) = handle.unwanted();
+        let lined_up = self.h.lined_up.load(Relaxed);
+        // Nobody has lined up since this process's last look, and none of the others wants it now.
+        if known.load(Relaxed) == mtype as u64 && at.load(Relaxed) == lined_up {
+            return true;
+        }
+        let unwanted = self.whole(handle).receiver_for(mtype, 0) == Ok(None);
+        if unwanted {
+            known.store(mtype as u64, Relaxed);
+            at.store(lined_up, Relaxed);
+        }
+        unwanted
     }
 
     /// The first waiter in line that takes a message of this type, and this long.
@@ -422,6 +452,8 @@ impl<'a> Locked<'a> {
     /// Puts a waiter at the end of its line.
     pub(super) fn line_up(&self, index: u32) -> Result<()> {
         let slot = self.slot(index)?;
+        let lined_up = &self.h.lined_up;
+        lined_up.store(lined_up.load(Relaxed).wrapping_add(1), Relaxed);
         let ([head, tail], count) = self.line(index)?;
         let last = tail.load(Relaxed);
         slot.prev.store(last, Relaxed);
@@ -575,12 +607,10 @@ impl<'a> Locked<'a> {
         let message = waiter.message.load(Relaxed);
         if self.slot(message)?.state.load(Relaxed) == HANDED {
             // Killed in between, the message is still handed over, and whoever takes it back does
-            // this again: the id says whether it is still to be done, so it goes last.
-            if self.h.lrpid.load(Relaxed) == waiter.tid.load(Relaxed) {
-                let rtime = waiter.old_rtime.load(Relaxed);
-                self.h.rtime.store(rtime, Relaxed);
-                crashpoint!("msg.take_back.time");
-                self.h.lrpid.store(waiter.old_lrpid.load(Relaxed), Relaxed);
+            // this again: the id says whether it is still to be done.
+            if Stamp::of(&self.h.received).pid() == waiter.tid.load(Relaxed) {
+                let old = waiter.old_received.load(Relaxed);
+                self.h.received.store(old, Relaxed);
             }
             crashpoint!("msg.take_back.restored");
             waiter.news.store(AGAIN, Relaxed);

@@ -134,13 +134,25 @@ impl Namespace {
     /// `msgmax` as it is now.
     #[inline]
     pub fn msgmax(&self) -> u64 {
-        self.limit(0).unwrap_or_else(|| self.limits().msgmax)
+        match self.limit(0) {
+            Some(msgmax) => msgmax,
+            None => self.limits_apart().msgmax,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn limits_apart(&self) -> Limits {
+        self.limits()
     }
 
     /// `semopm` as it is now.
     #[inline]
     pub fn semopm(&self) -> u64 {
-        self.limit(5).unwrap_or_else(|| self.limits().semopm)
+        match self.limit(5) {
+            Some(semopm) => semopm,
+            None => self.limits_apart().semopm,
+        }
     }
 
     /// The limit at a place of `LIMITS`, if the words count now.

@@ -26,7 +26,7 @@ impl<'a> Set<'a> {
     /// The calling process's row and its number, if it is where it was last time.
     #[inline(always)]
     pub(super) fn my_row_at_hand(&self) -> Result<Option<(u32, &'a Row)>> {
-        let hint = self.pin.hint().load(Relaxed);
+        let hint = self.pin.handle().hint().load(Relaxed);
         if hint >= self.h.rows.load(Relaxed) {
             return Ok(None);
         }
@@ -110,7 +110,7 @@ impl Locked<'_> {
             return Ok(row);
         }
         let row = self.find_row()?;
-        self.pin.hint().store(row, Relaxed);
+        self.pin.handle().hint().store(row, Relaxed);
         Ok(row)
     }
 

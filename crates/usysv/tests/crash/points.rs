@@ -45,11 +45,7 @@ const SET: Points = &[
     ("msg.set.after_commit", Yes),
     ("msg.set.stored", Yes),
 ];
-const TAKE_BACK: Points = &[
-    ("msg.take_back.time", No),
-    ("msg.take_back.restored", No),
-    ("msg.take_back.told", No),
-];
+const TAKE_BACK: Points = &[("msg.take_back.restored", No), ("msg.take_back.told", No)];
 const RECOVER: [&str; 2] = ["msg.recover.redone", "msg.recover.rebuilt"];
 
 /// A type that nobody else sends or asks for.

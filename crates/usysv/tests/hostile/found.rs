@@ -106,6 +106,33 @@ fn a_file_that_claims_anothers_id_does_not_take_its_place() {
     });
 }
 
+/// What broke: a receive that had taken its message, and then met nonsense, took the next one over it.
+#[test]
+fn a_message_is_not_received_over_another() {
+    const QNUM: u64 = 256;
+    for len in [10, 100] {
+        let world = World::new();
+        let engine = &world.0;
+        let msqid = engine
+            .msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+            .expect("msgget");
+        for mtype in [1, 2, 3] {
+            send(engine, msqid, &text(mtype, len));
+        }
+        word(&world, "msg/0", QNUM, 0);
+        survivor("a count of none", || {
+            let mut got = vec![0; 200];
+            match call(|| engine.msgrcv(msqid, &mut got, 0, 0)) {
+                Ok((mtype, _)) => assert_eq!(mtype, 1, "over another"),
+                Err(errno) => assert_eq!(errno, Errno::EIO),
+            }
+            for mtype in [2, 3] {
+                assert!(receive(engine, msqid, 0, 0) == Some(text(mtype, len)));
+            }
+        });
+    }
+}
+
 /// What broke: when a removed object's names were swept, its file said which: another's key.
 #[test]
 fn a_removed_file_that_claims_anothers_id_does_not_take_its_key() {
