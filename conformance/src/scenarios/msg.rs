@@ -15,6 +15,7 @@ mod get;
 mod handlers;
 mod ids;
 mod info;
+mod known;
 mod limits;
 mod permissions;
 mod pointers;
@@ -52,5 +53,6 @@ pub(super) const ALL: &[&[Scenario]] = &[
     limits::ALL,
     tables::ALL,
     pointers::ALL,
+    known::ALL,
     commands::ALL,
 ];
