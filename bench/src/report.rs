@@ -391,9 +391,10 @@ mod tests {
         assert_eq!(judge("pingpong-1cpu", 100.0, 106.0), Some(Verdict::Missed));
         assert_eq!(judge("memory-empty", 0.0, 8192.0), Some(Verdict::Met));
         assert_eq!(judge("pair-8", 1.0, 9.0), None);
-        assert_eq!(judge("typed-100k", 1.9e6, 100.0), Some(Verdict::Unknown));
-        let base = [outcome("typed-0", 400.0, 50.0)];
-        let behind = |usysv| verdict(&outcome("typed-100k", 1.9e6, usysv), &base);
+        assert_eq!(judge("typed-100k", 1.9e6, 100.0), Some(Verdict::Met));
+        assert_eq!(judge("typed-1m", 1.9e7, 100.0), Some(Verdict::Unknown));
+        let base = [outcome("typed-100k", 1.9e6, 50.0)];
+        let behind = |usysv| verdict(&outcome("typed-1m", 1.9e7, usysv), &base);
         assert_eq!(behind(100.0), Some(Verdict::Met));
         assert_eq!(behind(101.0), Some(Verdict::Missed));
     }
