@@ -6,7 +6,8 @@
 //! raw `clone` finds the page empty and starts anew. A vfork child that calls us before its exec
 //! passes for its parent.
 //!
-//! Where the kernel knows no such page, every call asks for the pid.
+//! Where the kernel wipes nothing (before 4.14, or as a sandbox forbids the advice), the libc's forks are told of. A child
+//! of a raw `clone` passes for its parent there.
 #![allow(unsafe_code)]
 
 use crate::errno::{Errno, Result};
@@ -195,8 +196,10 @@ pub(crate) fn thread() -> Result<&'static Block> {
 fn begin(block: &'static Block) -> Result<&'static Block> {
     if PAGE.load(Relaxed) == NO_PAGE {
         let page = sys::private_memory(4096)?;
-        // Without the advice a child keeps the parent's generation: see `begin`'s pid check.
-        let _ = sys::madvise(page, 4096, MADV_WIPEONFORK);
+        if sys::madvise(page, 4096, MADV_WIPEONFORK).is_err() {
+            // SAFETY: a handler that stays: code is never unloaded. Without memory for it: as of a raw `clone`.
+            unsafe { libc::pthread_atfork(None, None, Some(wipe)) };
+        }
         let _ = PAGE.compare_exchange(NO_PAGE, page.cast(), Relaxed, Relaxed);
     }
     sys::find_cpu_word();
@@ -225,6 +228,12 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
     namespace::enter_all();
     block.generation.store(!generation, Relaxed);
     Ok(block)
+}
+
+/// In a fork child, where the kernel has not.
+extern "C" fn wipe() {
+    page().generation.store(0, Relaxed);
+    page().epoch.store(0, Relaxed);
 }
 
 /// The head of this thread's list of held locks. ENOSYS: the libc keeps none, or in another way than a

@@ -107,9 +107,36 @@ static void a_sandbox_without_madvise_can_sleep_and_undo(void) {
   end();
 }
 
-int main(void) {
+/* There, no page is wiped at a fork: a child passed for its parent, in the lock's word too. */
+static void a_sandbox_without_madvise_knows_its_children(void) {
+  begin();
+  pid_t child = fork();
+  if (child == 0) {
+    forbid_madvise();
+    execl("/proc/self/exe", "semaphores", "sandbox", NULL);
+    _exit(9);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  end();
+}
+
+static int in_a_sandbox(void) {
+  begin();
+  if (op(1, 0) || semctl(set, 0, GETPID) != getpid()) return 1;
+  pid_t child = fork();
+  if (child == 0) _exit(op(1, 0) || semctl(set, 0, GETPID) != getpid());
+  int status;
+  if (waitpid(child, &status, 0) != child || status != 0) return 2;
+  end();
+  return check_bad;
+}
+
+int main(int argc, char **argv) {
+  if (argc > 1 && !strcmp(argv[1], "sandbox")) return in_a_sandbox();
   CASE(no_sleeper_stays_when_a_handler_leaves);
   CASE(undo_outlives_an_exec_by_another_thread);
   CASE(a_sandbox_without_madvise_can_sleep_and_undo);
+  CASE(a_sandbox_without_madvise_knows_its_children);
   return check_failed;
 }
