@@ -91,6 +91,15 @@ impl Area {
         protect(base, size - GUARD, libc::PROT_NONE);
     }
 
+    /// [`Area::withdraw`] by `pkey_mprotect`, without a key.
+    pub fn withdraw_by_key(&self) {
+        const NO_KEY: i32 = -1;
+        let (base, size) = self.map.expect("a mapped area");
+        // SAFETY: as in `protect`.
+        let ret = unsafe { pkey_mprotect(base.cast(), size - GUARD, libc::PROT_NONE, NO_KEY) };
+        assert_eq!(ret, 0, "pkey_mprotect of an area's own pages");
+    }
+
     /// Copies `bytes` to `offset`.
     pub fn write(&self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= self.accessible);
@@ -118,6 +127,10 @@ impl Area {
 /// Pointers to nothing.
 pub fn bad_pointers() -> [Area; 3] {
     [Area::null(), Area::unmapped(), Area::kernel_half()]
+}
+
+unsafe extern "C" {
+    fn pkey_mprotect(addr: *mut libc::c_void, len: usize, prot: i32, pkey: i32) -> i32;
 }
 
 fn protect(base: *mut u8, size: usize, protection: i32) {

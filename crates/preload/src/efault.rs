@@ -8,10 +8,10 @@
 //! - Writing: `futex(FUTEX_WAKE_OP)` ORs zero into a word: `EFAULT` or no change. It may wake a
 //!   futex waiter on that very word, which every futex user must bear anyway.
 //!
-//! What makes good news stale: `munmap`, `mremap`, an `mprotect` that takes access away and an
-//! `mmap` over it. All four are interposed here and begin a new generation, after the real call;
+//! What makes good news stale: `munmap`, `mremap`, an `mprotect` or `pkey_mprotect` that takes access away and an
+//! `mmap` over it. All are interposed here and begin a new generation, after the real call;
 //! every thread forgets its pages when it sees one. Not seen are mappings that the libc drops for
-//! itself (a large `free`, a dead thread's stack) and raw system calls: a program that passes such
+//! itself (a large `free`, a dead thread's stack), `brk`, and raw system calls: a program that passes such
 //! memory has a use after free, which the kernel would answer with `EFAULT` at best, and gets
 //! SIGSEGV here. A file mapping truncated under us gives SIGBUS for the same reason. Neither leaves
 //! a section open for ever: see `signals`.
@@ -277,19 +277,53 @@ pub unsafe extern "C" fn munmap(addr: *mut c_void, length: size_t) -> c_int {
 /// The C contract of `mprotect`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mprotect(addr: *mut c_void, length: size_t, prot: c_int) -> c_int {
-    let changing = hooks::changing(addr as usize, length);
-    let ret = match next::MPROTECT.ready() {
-        // SAFETY: the caller's own arguments.
-        Some(mprotect) => unsafe { mprotect(addr, length, prot) },
-        // SAFETY: the caller's own arguments.
-        None => sys::c_result(unsafe {
-            sys::syscall4(libc::SYS_mprotect, addr as usize, length, prot as usize, 0)
-        }) as c_int,
-    };
+    protect(addr as usize, length, prot, || {
+        match next::MPROTECT.ready() {
+            // SAFETY: the caller's own arguments.
+            Some(mprotect) => unsafe { mprotect(addr, length, prot) },
+            // SAFETY: the caller's own arguments.
+            None => sys::c_result(unsafe {
+                sys::syscall4(libc::SYS_mprotect, addr as usize, length, prot as usize, 0)
+            }) as c_int,
+        }
+    })
+}
+
+/// `pkey_mprotect(addr, length, prot, pkey)`. What a key takes away later, by a register, no call tells of.
+///
+/// # Safety
+/// The C contract of `pkey_mprotect`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pkey_mprotect(
+    addr: *mut c_void,
+    length: size_t,
+    prot: c_int,
+    pkey: c_int,
+) -> c_int {
+    let ret = protect(addr as usize, length, prot, || {
+        match next::PKEY_MPROTECT.ready() {
+            // SAFETY: the caller's own arguments.
+            Some(pkey_mprotect) => unsafe { pkey_mprotect(addr, length, prot, pkey) },
+            // SAFETY: the caller's own arguments.
+            None => sys::c_result(unsafe {
+                let (at, prot, pkey) = (addr as usize, prot as usize, pkey as usize);
+                sys::syscall4(libc::SYS_pkey_mprotect, at, length, prot, pkey)
+            }) as c_int,
+        }
+    });
+    // The register may shut it already.
+    forget();
+    ret
+}
+
+/// What changes when `call` gives memory another protection.
+fn protect(addr: usize, length: usize, prot: c_int, call: impl FnOnce() -> c_int) -> c_int {
+    let changing = hooks::changing(addr, length);
+    let ret = call();
     if let Some(changing) = changing {
         match ret {
-            0 => changing.flagged(addr as usize, length, engine::Flags::protection(prot)),
-            _ => partly_protected(&changing, addr as usize, length, prot),
+            0 => changing.flagged(addr, length, engine::Flags::protection(prot)),
+            _ => partly_protected(&changing, addr, length, prot),
         }
     }
     if prot & (libc::PROT_READ | libc::PROT_WRITE) != libc::PROT_READ | libc::PROT_WRITE {

@@ -94,6 +94,7 @@ table! {
     MMAP = c"mmap": fn(*mut c_void, size_t, c_int, c_int, c_int, off_t) -> *mut c_void;
     MUNMAP = c"munmap": fn(*mut c_void, size_t) -> c_int;
     MPROTECT = c"mprotect": fn(*mut c_void, size_t, c_int) -> c_int;
+    PKEY_MPROTECT = c"pkey_mprotect": fn(*mut c_void, size_t, c_int, c_int) -> c_int;
     MREMAP = c"mremap": fn(*mut c_void, size_t, size_t, c_int, ...) -> *mut c_void;
 
     OPEN = c"open": fn(Path, c_int, ...) -> c_int;

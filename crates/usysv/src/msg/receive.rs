@@ -186,22 +186,15 @@ pub(crate) unsafe fn receive_at<S: Sink + Copy, A>(
             };
         }
     };
-    let First {
-        index,
-        slot,
-        mtype,
-        len,
-        taken,
-        next,
-    } = first;
+    let (next, taken) = (first.next, first.taken);
     held.expect_behind(next);
-    let Some(to) = { sink }.at_hand(mtype, taken as usize) else {
+    let Some(to) = { sink }.at_hand(first.mtype, taken as usize) else {
         return further(SoFar::Locked(Errno::EIO), sink);
     };
     // SAFETY: the caller's promise; the slot has so many.
-    unsafe { copy_short(slot.text(), to, taken as usize) };
+    unsafe { copy_short(first.slot.text(), to, taken as usize) };
     // From here on there is nothing to be said of the call's arguments, which need not be kept.
-    held.remove_short(&at, index, slot, len, next);
+    held.remove_short(&at, first);
     if next == NIL && held.is_roomy() {
         return end(taken);
     }
@@ -393,17 +386,18 @@ impl<'a> Held<'a> {
 
     /// Takes such a message out of the queue. All that could be wrong was looked at before.
     #[inline(always)]
-    fn remove_short(&self, at: &At<'_>, index: u32, slot: &Slot, len: u32, next: u32) {
-        let stamp = self.begin_by(index, at.thread);
+    fn remove_short(&self, at: &At<'_>, first: First<'_>) {
+        let slot = first.slot;
+        let stamp = self.begin_by(first.index, at.thread);
         crashpoint!("msg.first.before_commit");
         self.commit(RECEIVE);
         crashpoint!("msg.first.after_commit");
         slot.state.store(FREE, Relaxed);
         self.stamp_receive(stamp);
         crashpoint!("msg.first.stamped");
-        self.unlink_first(slot, len, next);
+        self.unlink_first(slot, first.len, first.next);
         crashpoint!("msg.first.unlinked");
-        self.list_free(index, slot);
+        self.list_free(first.index, slot);
         crashpoint!("msg.first.freed");
         self.done();
     }
