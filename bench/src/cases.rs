@@ -27,6 +27,7 @@ pub fn prepare(side: Side, row: &Row) -> Result<Box<dyn Case>> {
             backlog,
             types,
         } => msg::send_receive(watch, select, backlog, types)?,
+        Work::Answers(place) => msg::answers(watch, place)?,
         Work::Receivers(receivers) => msg::past_receivers(watch, receivers)?,
         Work::SemPair { len, undo } => sem::pair(side, watch, len, undo)?,
         Work::SemSleepers(sleepers) => sem::past_sleepers(watch, sleepers)?,

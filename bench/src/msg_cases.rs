@@ -4,9 +4,10 @@
 //! writing `/proc/sys/kernel/msgmnb`: Linux serves that file of the worker's own IPC namespace,
 //! the preload library that of the usysv namespace.
 
-use crate::case::{Case, Meter, Sample, during, repeat, wrong};
+use crate::case::{Case, Meter, Partnered, Sample, cpus, during, repeat, wrong};
 use crate::channel::Queue;
-use crate::row::{Select, Watch};
+use crate::peer::Peer;
+use crate::row::{Place, Select, Watch};
 use crate::sleepers::Sleepers;
 use crate::sys::{self, Message, TEXT};
 use std::collections::HashSet;
@@ -87,6 +88,39 @@ pub fn past_receivers(watch: Watch, receivers: usize) -> Result<Box<dyn Case>> {
             LEN => Ok(()),
             got => Err(wrong(format!("got {got} B"))),
         }
+    }))
+}
+
+/// Two processes answer each other in one queue, each by the other's type.
+pub fn answers(watch: Watch, place: Place) -> Result<Box<dyn Case>> {
+    let (here, there) = cpus(place)?;
+    let queue = Queue::private()?;
+    let id = queue.id();
+    let mut ball = Message::new(1);
+    let peer = Peer::start(there, move |operations| {
+        for _ in 0..operations {
+            sys::msgrcv(id, &mut ball, LEN, 1, 0)?;
+            ball.mtype = 2;
+            sys::msgsnd(id, &ball, LEN, 0)?;
+        }
+        Ok(())
+    })?;
+    sys::pin(here)?;
+    let mut ball = Message::new(1);
+    let work = move |operations| {
+        for _ in 0..operations {
+            ball.mtype = 1;
+            sys::msgsnd(id, &ball, LEN, 0)?;
+            sys::msgrcv(id, &mut ball, LEN, 2, 0)?;
+        }
+        Ok(())
+    };
+    Ok(Box::new(Partnered {
+        watch,
+        share: 1,
+        work,
+        peers: vec![peer],
+        _kept: queue,
     }))
 }
 

@@ -29,6 +29,8 @@ pub enum Work {
     Stream { len: usize },
     /// Two processes answer each other; an operation is one round trip of 64 B.
     PingPong(Place, Wait),
+    /// Two processes answer each other in one queue, by types; an operation is one round trip of 64 B.
+    Answers(Place),
     /// So many processes send 64 B each and as many receive; an operation is one message.
     Crowd(u64),
     /// A pair of a type that nobody waits for, past so many receivers that wait for others.

@@ -130,6 +130,10 @@ pub const ROWS: &[Row] = &[
         .asks(Target::AtLeast(3.0)),
     Row::new("pingpong", "ping-pong as it comes, 2 CPUs", Work::PingPong(TwoCpus, Sleeping))
         .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
+    Row::new("answers", "request and reply in one queue, 2 CPUs", Work::Answers(TwoCpus))
+        .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
+    Row::new("answers-1cpu", "request and reply in one queue, 1 CPU", Work::Answers(OneCpu))
+        .asks(Target::NotWorse),
     Row::new("pingpong-2cpu", "ping-pong sleeping (spin off), 2 CPUs", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
     Row::new("pingpong-awake", "ping-pong sleeping, CPUs kept awake", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
@@ -156,6 +160,8 @@ pub const ROWS: &[Row] = &[
         .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-mutex-16", "mutex of 16 processes, 2 CPUs", Work::SemMutex(16)).and(SEM)
         .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
+    Row::new("sem-pingpong", "semaphore ping-pong as it comes, 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
+        .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
     Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
     Row::new("sem-pingpong-awake", "semaphore ping-pong sleeping, CPUs kept awake", Work::SemPingPong(TwoCpus)).and(SEM)

@@ -12,9 +12,9 @@
 
 use crate::errno::{Errno, Result};
 use crate::sys;
-use crate::tls;
+use crate::tls::{self, Block};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// How long a call looks before it sleeps.
 const LOOK_NS: u64 = 20_000;
@@ -32,6 +32,54 @@ const REST_NS: u64 = 10_000;
 /// When it may again.
 static YIELDS_FROM_NS: AtomicU64 = AtomicU64::new(0);
 
+/// Who did something last, and on which CPU; and where one was that did it before, and was another.
+///
+/// Who waits for an answer was often the last to do anything here: then the other's CPU is what counts.
+/// No more than a guess: truth of nothing, changed under the object's lock.
+#[repr(C)]
+pub(crate) struct Seen {
+    tid: AtomicU32,
+    /// Plus one, as far as 16 bits go; 0: there was nobody.
+    cpu: AtomicU16,
+    others_cpu: AtomicU16,
+}
+
+impl Seen {
+    /// This thread did it.
+    #[inline(always)]
+    pub fn note(&self, thread: &Block) {
+        self.note_on(thread.tid.load(Relaxed), here());
+    }
+
+    #[inline(always)]
+    fn note_on(&self, tid: u32, cpu: u16) {
+        if self.tid.load(Relaxed) != tid {
+            self.others_cpu.store(self.cpu.load(Relaxed), Relaxed);
+            self.tid.store(tid, Relaxed);
+        }
+        self.cpu.store(cpu, Relaxed);
+    }
+
+    /// Whether whom this thread waits for was on another CPU. Of an object that is new nobody knows.
+    fn elsewhere(&self, thread: &Block) -> bool {
+        self.elsewhere_than(thread.tid.load(Relaxed), here())
+    }
+
+    fn elsewhere_than(&self, tid: u32, here: u16) -> bool {
+        let cpu = self.cpu.load(Relaxed);
+        if self.tid.load(Relaxed) != tid {
+            return cpu != here;
+        }
+        let other = self.others_cpu.load(Relaxed);
+        other != 0 && other != here
+    }
+}
+
+#[inline(always)]
+fn here() -> u16 {
+    (sys::cpu() as u16).wrapping_add(1)
+}
+
 /// One call's looking.
 pub(crate) struct Look {
     /// 0: it is not worth while.
@@ -43,13 +91,13 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Under the lock, which holds handlers off. `other_cpu`: where the other side was seen last,
-    /// plus one.
-    pub fn new(other_cpu: &AtomicU32, hurry: bool) -> Look {
+    /// Under the lock, which holds handlers off. `others`: those who do what this call waits for.
+    pub fn new(others: &Seen, hurry: bool) -> Look {
+        let thread = tls::block();
         let (mut until_ns, mut yields) = (0, 0);
         if sys::spins() {
             let now = sys::monotonic_ns();
-            match other_cpu.load(Relaxed) != sys::cpu() + 1 {
+            match others.elsewhere(thread) {
                 true => until_ns = now + LOOK_NS,
                 false if now >= YIELDS_FROM_NS.load(Relaxed) => yields = YIELDS,
                 false => {}
@@ -59,7 +107,7 @@ impl Look {
             until_ns,
             hurry,
             yields: Cell::new(yields),
-            handled: tls::block().handled.load(Relaxed),
+            handled: thread.handled.load(Relaxed),
         }
     }
 
@@ -111,5 +159,47 @@ fn let_on() {
     if took > LONG_NS {
         let rest = took.saturating_mul(took / REST_NS);
         YIELDS_FROM_NS.store(now.saturating_add(rest), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nobody() -> Seen {
+        Seen {
+            tid: AtomicU32::new(0),
+            cpu: AtomicU16::new(0),
+            others_cpu: AtomicU16::new(0),
+        }
+    }
+
+    #[test]
+    fn a_new_object_is_looked_at() {
+        assert!(nobody().elsewhere_than(7, 1));
+    }
+
+    #[test]
+    fn who_was_alone_here_looks_for_nobody() {
+        let seen = nobody();
+        seen.note_on(7, 1);
+        seen.note_on(7, 2);
+        assert!(!seen.elsewhere_than(7, 1) && !seen.elsewhere_than(7, 2));
+    }
+
+    #[test]
+    fn who_was_last_looks_for_the_one_before() {
+        let seen = nobody();
+        for _ in 0..3 {
+            seen.note_on(8, 2);
+            assert!(seen.elsewhere_than(7, 1) && !seen.elsewhere_than(7, 2));
+            seen.note_on(7, 1);
+            seen.note_on(7, 1);
+            assert!(seen.elsewhere_than(7, 1) && seen.elsewhere_than(8, 2));
+        }
+        // The other one moves.
+        seen.note_on(8, 1);
+        seen.note_on(7, 1);
+        assert!(!seen.elsewhere_than(7, 1));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::chair::{Chairs, InLine};
 use crate::errno::{Errno, Result};
+use crate::look::Seen;
 use crate::map::{Map, Shared, expect, expect_at};
 use crate::object::{OBJECT_LEN, Object};
 use crate::ticket::Size;
@@ -119,18 +120,15 @@ pub(super) struct Header {
     pub op: AtomicU32,
     pub op_slot: AtomicU32,
     pub op_waiter: AtomicU32,
-    /// The CPU of the last sender, plus one.
-    pub sender_cpu: AtomicU32,
+    /// Derived: moves when somebody lines up.
+    pub lined_up: AtomicU32,
     /// A [`Stamp`], as are those of the last send and the last receive.
     pub op_stamp: AtomicU64,
     pub next_seq: AtomicU64,
     pub sent: AtomicU64,
     pub received: AtomicU64,
-    /// The CPU of the last receiver, plus one.
-    pub receiver_cpu: AtomicU32,
-    /// Derived: moves when somebody lines up.
-    pub lined_up: AtomicU32,
-    reserved: [AtomicU32; 2],
+    pub sender: Seen,
+    pub receiver: Seen,
     // Derived.
     pub qnum: AtomicU64,
     pub cbytes: AtomicU64,

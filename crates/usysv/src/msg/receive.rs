@@ -14,6 +14,7 @@ use crate::handle::Pin;
 use crate::look::Look;
 use crate::namespace::Namespace;
 use crate::ticket::At;
+use crate::tls;
 use core::sync::atomic::{Ordering::*, fence};
 
 /// Where a message goes.
@@ -318,7 +319,7 @@ unsafe fn receive_waiting(
             return Err(Errno::ENOMSG);
         }
         let h = q.h;
-        let look = look.get_or_insert_with(|| Look::new(&h.sender_cpu, hurry));
+        let look = look.get_or_insert_with(|| Look::new(&h.sender, hurry));
         if !look.is_over()? {
             let seen = h.object.lock.mark.load(Relaxed);
             drop(q);
@@ -394,6 +395,7 @@ impl<'a> Held<'a> {
         crashpoint!("msg.first.after_commit");
         slot.state.store(FREE, Relaxed);
         self.stamp_receive(stamp);
+        self.h.receiver.note(at.thread);
         crashpoint!("msg.first.stamped");
         self.unlink_first(slot, first.len, first.next);
         crashpoint!("msg.first.unlinked");
@@ -524,6 +526,7 @@ impl<'a> Held<'a> {
         crashpoint!("msg.receive.after_commit");
         slot.state.store(FREE, Relaxed);
         self.stamp_receive(stamp);
+        self.h.receiver.note(tls::block());
         crashpoint!("msg.receive.stamped");
         self.unlink(index, slot, len)?;
         crashpoint!("msg.receive.unlinked");

@@ -60,7 +60,7 @@ impl Held<'_> {
     pub(super) fn stamp_send(&self, stamp: Stamp) {
         let h = self.h;
         h.sent.store(stamp.0, Relaxed);
-        h.sender_cpu.store(sys::cpu() + 1, Relaxed);
+        h.sender.note(crate::tls::block());
         h.next_seq
             .store(h.next_seq.load(Relaxed).wrapping_add(1), Relaxed);
         self.mark();
@@ -76,7 +76,6 @@ impl Held<'_> {
     /// The header's part of a receive.
     #[inline(always)]
     pub(super) fn stamp_receive(&self, stamp: Stamp) {
-        self.h.receiver_cpu.store(sys::cpu() + 1, Relaxed);
         self.h.received.store(stamp.0, Relaxed);
     }
 }

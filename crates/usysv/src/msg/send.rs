@@ -162,7 +162,7 @@ unsafe fn send_waiting(q: Locked<'_>, source: Source, msgflg: i32) -> Result<()>
             return Err(Errno::EAGAIN);
         }
         let h = q.h;
-        let look = look.get_or_insert_with(|| Look::new(&h.receiver_cpu, false));
+        let look = look.get_or_insert_with(|| Look::new(&h.receiver, false));
         if !look.is_over()? {
             drop(q);
             look.watch(|| super::fits(h, source.len as u64));

@@ -3,6 +3,7 @@
 
 use crate::chair::{Chairs, InLine};
 use crate::errno::{Errno, Result};
+use crate::look::Seen;
 use crate::map::{Map, Shared, expect};
 use crate::object::{OBJECT_LEN, Object};
 use core::mem::offset_of;
@@ -49,8 +50,7 @@ pub(super) struct Header {
     /// The waiter whose operations these are, or NIL.
     pub op_waiter: AtomicU32,
     pub op_pid: AtomicU32,
-    /// The CPU of the last change, plus one.
-    pub cpu: AtomicU32,
+    reserved: AtomicU32,
     pub op_time: AtomicU64,
     pub op_set: [AtomicU32; 4],
     // The rest of the truth.
@@ -62,6 +62,8 @@ pub(super) struct Header {
     pub slots_backed: AtomicU32,
     pub rows_backed: AtomicU32,
     reserved2: AtomicU32,
+    /// Who changed it.
+    pub seen: Seen,
     pub next_seq: AtomicU64,
     pub otime: AtomicU64,
     // Derived.

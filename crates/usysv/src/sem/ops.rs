@@ -117,13 +117,13 @@ fn semop_further(
         }
         // Time runs from here on, also while the call only looks.
         let until = *until.get_or_insert_with(|| timeout.and_then(deadline_ns));
-        let look = look.get_or_insert_with(|| Look::new(&set.h.cpu, true));
+        let look = look.get_or_insert_with(|| Look::new(&set.h.seen, true));
         if look.is_over()? {
             return wait::wait(q, id, ops, undoes, blocking, until);
         }
         drop(q);
         let op = ops.get(blocking as usize).copied().unwrap_or_default();
-        look.watch(|| !set.holds_up(&op));
+        look.watch(|| !set.holds_up(&op) && set.h.object.lock.is_free());
         q = super::lock(ns, pin, id)?;
     }
 }
@@ -240,7 +240,7 @@ impl<'a> Set<'a> {
             return false;
         }
         // The set's time is right already, so one store is the whole operation: no journal.
-        self.h.cpu.store(sys::cpu() + 1, Relaxed);
+        self.h.seen.note(self.me);
         crashpoint!("sem.alone.before_commit");
         compiler_fence(SeqCst);
         sem.put(new, self.pid());

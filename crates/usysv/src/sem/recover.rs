@@ -36,7 +36,7 @@ impl Set<'_> {
         h.op_row.store(row, Relaxed);
         h.op_waiter.store(waiter, Relaxed);
         h.op_pid.store(pid, Relaxed);
-        h.cpu.store(sys::cpu() + 1, Relaxed);
+        h.seen.note(self.me);
         let time = sys::time() as u64;
         h.op_time.store(time, Relaxed);
         time
