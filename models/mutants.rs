@@ -296,6 +296,12 @@ const MUTANTS: &[Mutant] = &[
         wrong: "1",
     },
     Mutant {
+        name: "a slot is taken from who waits there",
+        file: "sem/slots.rs",
+        place: "[self.p.slot(index)?.state.load(Acquire) == LEFT]",
+        wrong: "self.p.slot(index)?.state.load(Acquire) != FREE",
+    },
+    Mutant {
         name: "a handler stays in line",
         file: "sem/wait.rs",
         place: "[let _ = q.with_repair(|q| q.dismiss(self.index));]",

@@ -7,7 +7,7 @@ use crate::abi::IPC_NOWAIT;
 use crate::chair::InLine;
 use crate::errno::{Errno, Result};
 use crate::lock::DIED;
-use crate::msg::{self, Room, Source, Want};
+use crate::msg::{self, Room, Source, Want, places};
 use crate::object::Kind;
 use crate::scene::{ID, LOCK, Scene, chairs, long, word};
 use crate::world::{Event, World, at_each_step, explore, unless_left, world};
@@ -29,11 +29,11 @@ impl Queue {
     fn new(w: &World, room: u64) -> Rc<Queue> {
         // The first slots' `news` and `asleep`.
         let watched = [0, 1, 2, 3].map(|slot| 4096 + slot * 128 + 56);
-        let watched = watched.into_iter().chain(chairs(msg::CHAIRS));
+        let watched = watched.into_iter().chain(chairs(places::CHAIRS as usize));
         let watched: Vec<usize> = watched.flat_map(|at| [at, at + 4]).collect();
         let fill = |map: &_| msg::fill(map, room);
         let scene = Scene::new(w, Kind::Msg, msg::FILE_LEN, fill, &watched);
-        scene.watch_occupants(msg::CHAIRS);
+        scene.watch_occupants(places::CHAIRS as usize);
         Rc::new(Queue {
             scene,
             got: RefCell::default(),
@@ -72,9 +72,8 @@ impl Queue {
 
     /// Who waits, as far as the queue knows.
     fn in_line(&self) -> u32 {
-        let counts = msg::IN_LINE.iter();
-        let count = |at: &usize| word(&self.scene.map, *at).newest() ^ InLine::NONE;
-        counts.map(count).sum()
+        let count = |at| word(&self.scene.map, at as usize).newest() ^ InLine::NONE;
+        count(places::RECEIVERS) + count(places::SENDERS)
     }
 
     /// What is left, and that the queue still works.

@@ -7,7 +7,7 @@ use crate::abi::{IPC_NOWAIT, SEM_UNDO, Sembuf};
 use crate::errno::{Errno, Result};
 use crate::object::Kind;
 use crate::scene::{ID, Scene, chairs};
-use crate::sem;
+use crate::sem::{self, places};
 use crate::world::{Event, World, at_each_step, die, explore, world};
 use crate::{finds, with_clocks};
 use std::rc::Rc;
@@ -26,10 +26,10 @@ impl Set {
         let (len, slots) = sem::file_len(1);
         // The first slots' `state` and `news`.
         let watched = [0, 1, 2, 3].map(|slot| slots + slot * 128);
-        let watched = watched.into_iter().chain(chairs(sem::CHAIRS));
+        let watched = watched.into_iter().chain(chairs(places::CHAIRS as usize));
         let watched: Vec<usize> = watched.flat_map(|at| [at, at + 4]).collect();
         let scene = Scene::new(w, Kind::Sem, len, |map| sem::fill(map, 1), &watched);
-        scene.watch_occupants(sem::CHAIRS);
+        scene.watch_occupants(places::CHAIRS as usize);
         let set = Rc::new(Set(scene));
         if value != 0 {
             set.op(value, 0).expect("a value");
@@ -366,6 +366,7 @@ fn mistakes_in_sleeping_are_found() {
     finds("no wake for who was handed it", "lost wake", two);
     finds("handed over without news", "lost wake", two);
     finds("handed past the second in line", "lost wake", both);
+    finds("a slot is taken from who waits there", "lost wake", two);
     // What the engine did: it woke one that slept on after its wait had ended.
     let with_clocks = || with_clocks(|| waiter_is_interrupted(1));
     finds("wakes one of two sleepers", "woken late", with_clocks);

@@ -72,12 +72,16 @@ pub use key::Key;
 #[doc(hidden)]
 pub use lock::{Interrupted, handler_begins, handler_over};
 pub use msg::Sink;
+#[doc(hidden)]
+pub use msg::places as places_in_queue;
 pub use namespace::{Fault, Limits, Namespace};
 pub use posix::PosixShm;
 #[doc(hidden)]
 pub use process::{begin_epoch, is_single_threaded};
 pub use queue::{Message, Queue, Select};
 pub use segment::{Attached, Segment};
+#[doc(hidden)]
+pub use sem::places as places_in_set;
 pub use sem::{SemUndo, SemWaiter};
 pub use set::{Guard, Op, SemaphoreSet};
 pub use shm::ShmAttacher;

@@ -174,11 +174,28 @@ pub(super) struct Header {
     pub chairs: Chairs,
 }
 
-/// Where the chairs are, and the counts of those in line: for the models.
-#[allow(dead_code)]
-pub(crate) const CHAIRS: usize = offset_of!(Header, chairs);
-#[allow(dead_code)]
-pub(crate) const IN_LINE: [usize; 2] = [offset_of!(Header, receivers), offset_of!(Header, senders)];
+/// Where a queue's file has these: for the models, and the suites that scribble there.
+#[allow(dead_code, missing_docs)]
+pub mod places {
+    use super::{Header, PAGE, SLOT, Slot};
+    use core::mem::offset_of;
+
+    pub const CHAIRS: u64 = offset_of!(Header, chairs) as u64;
+    pub const EXTENTS: u64 = offset_of!(Header, extents) as u64;
+    pub const BLOCKS: u64 = offset_of!(Header, blocks) as u64;
+    pub const QNUM: u64 = offset_of!(Header, qnum) as u64;
+    pub const CBYTES: u64 = offset_of!(Header, cbytes) as u64;
+    pub const HANDED: u64 = offset_of!(Header, handed) as u64;
+    pub const RECEIVERS: u64 = offset_of!(Header, receivers) as u64;
+    pub const SENDERS: u64 = offset_of!(Header, senders) as u64;
+    pub const TYPES: u64 = offset_of!(Header, types) as u64;
+    pub const QBYTES: u64 = offset_of!(Header, qbytes) as u64;
+    pub const SENDER_HEAD: u64 = offset_of!(Header, sender_head) as u64;
+    pub const FIRST_SLOT: u64 = PAGE as u64;
+    pub const SLOT_LEN: u64 = SLOT as u64;
+    // In a slot.
+    pub const NEXT: u64 = offset_of!(Slot, next) as u64;
+}
 
 const _: () = assert!(offset_of!(Header, op).is_multiple_of(LINE));
 const _: () = assert!(offset_of!(Header, qnum) == offset_of!(Header, op) + LINE);

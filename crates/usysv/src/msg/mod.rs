@@ -31,9 +31,9 @@ mod slots;
 mod wait;
 
 pub(crate) use ctl::Change;
+#[doc(hidden)]
+pub use layout::places;
 pub(crate) use layout::{BACKED, FILE_LEN, fill, shown_in};
-#[allow(unused_imports)] // For the models.
-pub(crate) use layout::{CHAIRS, IN_LINE};
 pub use receive::Sink;
 pub(crate) use receive::{
     Room, Through, Want, is_empty_for_all, receive, receive_at, receive_further,

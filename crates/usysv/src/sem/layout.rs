@@ -37,7 +37,7 @@ pub(super) const LEFT: u32 = 3;
 pub(super) const UNUSED: u32 = 0;
 pub(super) const USED: u32 = 1;
 
-/// The header.
+/// The header. What a call changes that wakes somebody, or sleeps, lies in one cache line besides the lock's.
 #[repr(C)]
 pub(super) struct Header {
     pub object: Object,
@@ -50,10 +50,19 @@ pub(super) struct Header {
     /// The waiter whose operations these are, or NIL.
     pub op_waiter: AtomicU32,
     pub op_pid: AtomicU32,
-    reserved: AtomicU32,
+    /// Derived.
+    pub waiting: InLine,
     pub op_time: AtomicU64,
+    // Truth, but for the slots.
+    pub otime: AtomicU64,
+    /// Who changed it.
+    pub seen: Seen,
+    pub next_seq: AtomicU64,
+    pub free_slot: AtomicU32,
+    /// The slot that its waiter left last, perhaps: the next one finds its lines in a cache.
+    pub left: AtomicU32,
+    // Truth that changes rarely.
     pub op_set: [AtomicU32; 4],
-    // The rest of the truth.
     pub nsems: AtomicU32,
     /// Slots and rows that may be in use are below these.
     pub slots: AtomicU32,
@@ -61,21 +70,14 @@ pub(super) struct Header {
     /// Slots and rows below these have memory.
     pub slots_backed: AtomicU32,
     pub rows_backed: AtomicU32,
-    reserved2: AtomicU32,
-    /// Who changed it.
-    pub seen: Seen,
-    pub next_seq: AtomicU64,
-    pub otime: AtomicU64,
     // Derived.
-    pub free_slot: AtomicU32,
-    /// Slots in use at which those that were left are looked for.
-    pub waiting: InLine,
     /// Sleepers with more than one operation, and their lines: those that alter, those that do not.
     pub complex: AtomicU32,
-    /// The waiter that looks after the others, or NIL.
-    pub watch: AtomicU32,
     pub alters: Line,
     pub zeros: Line,
+    /// The waiter that looks after the others, or NIL.
+    pub watch: AtomicU32,
+    reserved: AtomicU32,
     /// When dead holders were last looked for, in monotonic milliseconds.
     pub looked_ms: AtomicU64,
     pub chairs: Chairs,
@@ -85,7 +87,6 @@ impl Header {
     /// Asks for the lines that a call which sleeps, or wakes somebody, changes.
     pub fn expect_changes(&self) {
         expect(&raw const self.op);
-        expect(&raw const self.next_seq);
         self.chairs.expect_changes();
     }
 }
@@ -94,7 +95,7 @@ impl Slot {
     /// Asks for its cache lines, to write there.
     pub fn expect_changes(&self) {
         expect(&raw const self.state);
-        expect(&raw const self.ops);
+        expect(&raw const self.since);
     }
 }
 
@@ -150,12 +151,13 @@ pub(super) struct Slot {
     /// Undo row, or NIL; which operation holds it up.
     pub row: AtomicU32,
     pub blocking: AtomicU32,
+    /// The first one is in the cache line of what a waker looks at.
+    pub ops: [AtomicU64; OPS],
     /// While it sleeps so long that somebody else has to look after it: the slot of the watch whose
     /// bell it listens to, plus one; else 0.
     pub deep: AtomicU32,
     /// Since when it waits, in seconds since the epoch.
     pub since: AtomicU32,
-    pub ops: [AtomicU64; OPS],
 }
 
 /// A slot that holds operations only.
@@ -182,14 +184,37 @@ pub(super) struct Row {
 #[repr(transparent)]
 pub(super) struct Adj(pub AtomicU16);
 
-/// Where the chairs are: for the models.
-#[allow(dead_code)]
-pub(crate) const CHAIRS: usize = offset_of!(Header, chairs);
+/// Where a set's file has these: for the models, and the suites that scribble there.
+#[allow(dead_code, missing_docs)]
+pub mod places {
+    use super::{HEADER, Header, Sem, Slot};
+    use core::mem::offset_of;
+
+    pub const CHAIRS: u64 = offset_of!(Header, chairs) as u64;
+    pub const NSEMS: u64 = offset_of!(Header, nsems) as u64;
+    pub const SLOTS: u64 = offset_of!(Header, slots) as u64;
+    pub const SLOTS_BACKED: u64 = offset_of!(Header, slots_backed) as u64;
+    pub const WAITING: u64 = offset_of!(Header, waiting) as u64;
+    pub const COMPLEX: u64 = offset_of!(Header, complex) as u64;
+    pub const WATCH: u64 = offset_of!(Header, watch) as u64;
+    pub const FREE_SLOT: u64 = offset_of!(Header, free_slot) as u64;
+    pub const LOOKED: u64 = offset_of!(Header, looked_ms) as u64;
+    /// Of the first semaphore.
+    pub const ALTERS: u64 = (HEADER + offset_of!(Sem, alters)) as u64;
+    // In a slot.
+    pub const SEQ: u64 = offset_of!(Slot, seq) as u64;
+    pub const PID: u64 = offset_of!(Slot, pid) as u64;
+    pub const BELL: u64 = offset_of!(Slot, bell) as u64;
+}
 
 const _: () = assert!(size_of::<Header>() <= HEADER);
 const _: () = assert!(offset_of!(Header, object) == 0 && offset_of!(Header, op) == OBJECT_LEN);
+const _: () = assert!(
+    offset_of!(Header, op).is_multiple_of(64) && offset_of!(Header, op_set) == OBJECT_LEN + 64
+);
 const _: () = assert!(size_of::<Sem>() == SEM && size_of::<Entry>() == ENTRY);
 const _: () = assert!(size_of::<Slot>() == SLOT && size_of::<More>() == SLOT);
+const _: () = assert!(offset_of!(Slot, ops) + 8 == 64);
 const _: () = assert!(size_of::<Row>() == ROW_HEAD);
 const ROW_HEAD: usize = 32;
 

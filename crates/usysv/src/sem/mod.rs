@@ -30,8 +30,8 @@ mod undo;
 mod wait;
 
 pub use ctl::{SemUndo, SemWaiter};
-#[allow(unused_imports)] // For the models.
-pub(crate) use layout::CHAIRS;
+#[doc(hidden)]
+pub use layout::places;
 pub(crate) use layout::{file_len, fill};
 pub(crate) use ops::semop;
 

@@ -198,7 +198,7 @@ impl<'a> Set<'a> {
 
     /// Asks for what a call that sleeps, or wakes somebody, changes: the lines come from another CPU's cache,
     /// and together rather than one after the other.
-    fn expect_changes(&self, ops: &[Sembuf]) {
+    pub(super) fn expect_changes(&self, ops: &[Sembuf]) {
         self.h.expect_changes();
         let first = ops.first().map_or(0, |op| u32::from(op.sem_num));
         if let (Ok(entry), Ok(sem)) = (self.p.entry(0), self.p.sem(first)) {
@@ -207,6 +207,12 @@ impl<'a> Set<'a> {
                 slot.expect_changes();
             }
         }
+    }
+
+    /// Asks for what the next call will change besides.
+    pub(super) fn expect_turn(&self, ops: &[Sembuf]) {
+        expect(&raw const self.h.object.lock);
+        self.expect_changes(ops);
     }
 
     /// Whether an operation cannot go, as far as a look without the lock tells.

@@ -30,6 +30,7 @@ impl Locked<'_> {
     /// A free slot. ENOMEM: no more of them, or no memory.
     fn take(&mut self) -> Result<u32> {
         let h = self.h;
+        self.collect_last()?;
         if h.free_slot.load(Relaxed) == NIL
             && h.slots.load(Relaxed) == h.slots_backed.load(Relaxed)
             && h.slots_backed.load(Relaxed) != 0
@@ -78,6 +79,15 @@ impl Locked<'_> {
         crate::sys::fallocate_at(&fd, at as u64, len as u64)
             .map(drop)
             .map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Frees the slot that was left last, if it is known.
+    fn collect_last(&self) -> Result<()> {
+        let index = self.h.left.load(Relaxed);
+        if index < self.h.slots.load(Relaxed) && self.p.slot(index)?.state.load(Acquire) == LEFT {
+            self.free_waiter(index)?;
+        }
+        Ok(())
     }
 
     /// Frees the slots of waiters that have left, or died.

@@ -91,6 +91,7 @@ pub(super) fn wait(
         }),
         taken: AtomicU32::new(0),
     };
+    let set = q.set;
     let how = Sleep {
         ns: LIGHT_NS,
         bell: match q.h.rows.load(Relaxed) {
@@ -108,6 +109,8 @@ pub(super) fn wait(
     sleeping.during(|cancelled_anywhere| {
         drop(q);
         let ended = sleeper.wait(how, until, cancelled_anywhere);
+        // The next call comes soon, and is as like as not an answer.
+        set.expect_turn(ops);
         if let Err(Errno::EIO) = ended {
             sleeper.withdraw();
         }
@@ -192,6 +195,9 @@ impl<'a> Sleeper<'a> {
                 self.taken.store(seen, Relaxed);
                 self.slot.state.store(LEFT, Release);
                 crashpoint!("sem.wait.left");
+                if let Ok(h) = self.pin.map().at::<super::Header>(0) {
+                    h.left.store(self.index, Relaxed);
+                }
             }
             critical::leave();
         }

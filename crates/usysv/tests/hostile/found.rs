@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use usysv::abi::{IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, Sembuf};
+use usysv::places_in_queue as in_queue;
+use usysv::places_in_set as in_set;
 use usysv::{Engine, Errno, Messages, Namespace, SemField, Semaphores, SharedMemory};
 
 /// Where an object's file has these.
@@ -109,7 +111,6 @@ fn a_file_that_claims_anothers_id_does_not_take_its_place() {
 /// What broke: a receive that had taken its message, and then met nonsense, took the next one over it.
 #[test]
 fn a_message_is_not_received_over_another() {
-    const QNUM: u64 = 256;
     for len in [10, 100] {
         let world = World::new();
         let engine = &world.0;
@@ -119,7 +120,7 @@ fn a_message_is_not_received_over_another() {
         for mtype in [1, 2, 3] {
             send(engine, msqid, &text(mtype, len));
         }
-        word(&world, "msg/0", QNUM, 0);
+        word(&world, "msg/0", in_queue::QNUM, 0);
         survivor("a count of none", || {
             let mut got = vec![0; 200];
             match call(|| engine.msgrcv(msqid, &mut got, 0, 0)) {
@@ -286,26 +287,28 @@ fn a_crowd_of_made_up_sleepers_holds_nobody_up() {
     let bytes = fs::read(&path).expect("the set's file");
     let pid = (sleeper.pid() as u32).to_ne_bytes();
     let both = [pid, pid].concat();
-    // The slot: state 0, news 4, seq 8, pid 32, tid 36, bell 40.
+    // `tid` is behind `pid`.
+    let [seq, pids, bell] = [in_set::SEQ, in_set::PID, in_set::BELL].map(|at| at as usize);
     let slot = bytes
         .windows(8)
         .position(|eight| eight == both)
         .expect("its slot")
-        - 32;
+        - pids;
     const SLOTS: usize = 65536;
     let mut crowd = Vec::new();
     for n in 0..SLOTS as u32 {
         let mut one = bytes[slot..slot + 128].to_vec();
-        one[8..16].copy_from_slice(&u64::from(n ^ 0x5a5a).to_ne_bytes());
-        one[32..40].copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0]);
-        one[40..48].copy_from_slice(&[255, 255, 255, 255, 0, 0, 0, 0]);
+        one[seq..seq + 8].copy_from_slice(&u64::from(n ^ 0x5a5a).to_ne_bytes());
+        one[pids..pids + 8].copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0]);
+        one[bell..bell + 8].copy_from_slice(&[255, 255, 255, 255, 0, 0, 0, 0]);
         crowd.extend(one);
     }
     scribble(&world, "sem/0", slot as u64, &crowd);
-    // Slots in use, slots with memory; the lock's holder died.
-    for (at, value) in [(244, SLOTS as u32), (252, SLOTS as u32), (LOCK, 1 << 30)] {
-        word(&world, "sem/0", at, value);
+    for at in [in_set::SLOTS, in_set::SLOTS_BACKED] {
+        word(&world, "sem/0", at, SLOTS as u32);
     }
+    // The lock's holder died.
+    word(&world, "sem/0", LOCK, 1 << 30);
     survivor("a crowd", || {
         for _ in 0..3 {
             let _ = victim::in_time(victim::MOST, || engine.sem_get(semid, 0, SemField::Value));
@@ -335,7 +338,7 @@ fn a_set_has_as_many_semaphores_as_it_had() {
         .semget(IPC_PRIVATE, 5, IPC_CREAT | 0o600)
         .expect("semget");
     for nsems in [6u32, 16, 70, 1000, 0x0101_0101, 0, u32::MAX] {
-        word(&world, "sem/0", 240, nsems);
+        word(&world, "sem/0", in_set::NSEMS, nsems);
         let mut asked = 0;
         let mut values = vec![0u16; 1 << 25];
         let answer = call(|| {
@@ -349,7 +352,7 @@ fn a_set_has_as_many_semaphores_as_it_had() {
         });
         assert_eq!((answer, asked), (Err(Errno::EIO), 0), "{nsems}");
     }
-    word(&world, "sem/0", 240, 5);
+    word(&world, "sem/0", in_set::NSEMS, 5);
     assert_eq!(engine.sem_get_all(semid, &mut [0; 5]), Ok(()));
 }
 
@@ -446,13 +449,19 @@ fn a_scribbled_chair_keeps_nobody_asleep() {
 /// object any more, they told nobody.
 #[test]
 fn a_scribbled_count_keeps_nobody_asleep() {
-    // What is derived, and of that the counts: `qnum` to `heaps`, `receivers`; `free_slot` to `looked_ms`, `waiting`.
-    let derived = [
-        ("msg/0", [(256, 64), (292, 4)]),
-        ("sem/0", [(280, 40), (284, 4)]),
+    // What is derived, and the counts in it: from one place up to another.
+    let queues = [
+        (in_queue::QNUM, in_queue::QBYTES),
+        (in_queue::RECEIVERS, in_queue::RECEIVERS + 4),
     ];
-    for (file, places) in derived {
-        for (at, len) in places {
+    let sets = [
+        (in_set::WAITING, in_set::WAITING + 4),
+        (in_set::FREE_SLOT, in_set::FREE_SLOT + 8),
+        (in_set::COMPLEX, in_set::LOOKED),
+    ];
+    for (file, places) in [("msg/0", &queues[..]), ("sem/0", &sets)] {
+        for (at, end) in places {
+            let (at, len) = (*at, (end - at) as usize);
             for byte in [0, 0xff, 0x01, 0x40, 0x80] {
                 check_scribbled_under_a_sleeper(file, |_| at, &vec![byte; len], Ok(()));
             }
@@ -468,9 +477,8 @@ fn a_scribbled_count_keeps_nobody_asleep() {
 fn nonsense_in_line_has_nothing_done_twice() {
     /// None, as counts of sleepers lie.
     const NONE: u32 = 0x4e6f_6e65;
-    /// `waiting`, and the first semaphore's line of those who alter.
-    const WAITING: u64 = 284;
-    const ALTERS: [u64; 2] = [520, 524];
+    /// The first semaphore's line of those who alter.
+    const ALTERS: [u64; 2] = [in_set::ALTERS, in_set::ALTERS + 4];
     let world = World::new();
     let engine = &world.0;
     let set = engine
@@ -485,7 +493,7 @@ fn nonsense_in_line_has_nothing_done_twice() {
     let waited = engine.semop(set, &[op(-1)], Some(Duration::from_millis(1)));
     assert_eq!(waited, Err(Errno::EAGAIN));
     for value in 1..5 {
-        for (at, scribbled) in [(WAITING, 1 ^ NONE), (ALTERS[0], 0), (ALTERS[1], 0)] {
+        for (at, scribbled) in [(in_set::WAITING, 1 ^ NONE), (ALTERS[0], 0), (ALTERS[1], 0)] {
             word(&world, "sem/0", at, scribbled);
         }
         assert_eq!(engine.semop(set, &[op(1)], None), Ok(()));
@@ -498,7 +506,7 @@ fn nonsense_in_line_has_nothing_done_twice() {
 /// twice. What was sent went to the place where nobody was.
 #[test]
 fn who_finds_nonsense_in_line_stands_there_once() {
-    const DERIVED: usize = 384;
+    const DERIVED: usize = in_queue::SENDER_HEAD as usize;
     let world = World::new();
     let engine = &world.0;
     let queue = engine

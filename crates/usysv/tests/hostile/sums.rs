@@ -11,23 +11,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::time::Duration;
 use usysv::abi::{IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, Sembuf};
+use usysv::places_in_queue::{
+    BLOCKS, CBYTES, EXTENTS, FIRST_SLOT, HANDED, NEXT, QNUM, RECEIVERS, SENDERS, SLOT_LEN, TYPES,
+};
+use usysv::places_in_set::{COMPLEX, WAITING};
 use usysv::{Engine, Messages, Semaphores};
 
-/// Where a queue's file has these.
-const EXTENTS: u64 = 336;
-const BLOCKS: u64 = 344;
-const QNUM: u64 = 256;
-const CBYTES: u64 = 264;
-const HANDED: u64 = 288;
-const RECEIVERS: u64 = 292;
-const SENDERS: u64 = 296;
-const TYPES: u64 = 304;
-const SLOTS: u64 = 4096;
-const SLOT: u64 = 128;
-const NEXT: u64 = 32;
-/// And a set's.
-const WAITING: u64 = 284;
-const COMPLEX: u64 = 288;
 /// No sleepers, as it lies in a file: see `chair.rs`.
 const NONE: u32 = 0x4e6f_6e65;
 
@@ -118,7 +107,7 @@ fn a_queues_counts_do_not_overflow() {
         };
         let mut sleepers = Vec::from([9, 10].map(sleeper));
         for (at, is) in [(EXTENTS, 1), (QNUM, 1), (CBYTES, 10), (RECEIVERS, 2)] {
-            assert_eq!(read(&world, at), is, "the layout moved: what is at {at}?");
+            assert_eq!(read(&world, at), is, "what is at {at}?");
         }
         sleepers.push(sleeper(11));
         // Whoever comes next recovers, too.
@@ -223,7 +212,7 @@ fn a_list_that_becomes_a_ring_ends() {
         let engine = &world.0;
         let msqid = queue(engine);
         texts.iter().for_each(|text| send(engine, msqid, text));
-        let next = |slot: u64| SLOTS + slot * SLOT + NEXT;
+        let next = |slot: u64| FIRST_SLOT + slot * SLOT_LEN + NEXT;
         let ring = [0, 1, 2].map(|slot| (next(slot), (slot as u32 + 1) % 3));
         word(&world, "msg/0", LOCK, 1 << 30);
         survivor(at, || {

@@ -439,8 +439,7 @@ fn letting_go() -> Vec<Scenario> {
 
 /// Waits until somebody has taken the watch, also on a busy machine; not for long, as who would is killed perhaps.
 fn until_watched(engine: &Engine, semid: i32) {
-    /// Where a set's file has its watch, and what stands there while there is none.
-    const WATCH: u64 = 292;
+    /// What stands there while there is none.
     const NIL: u32 = u32::MAX;
     let path = engine.namespace().path().to_str().expect("a plain path");
     let file = File::open(format!("{path}/sem/{}", semid & 0x7fff)).expect("the set's file");
@@ -448,7 +447,8 @@ fn until_watched(engine: &Engine, semid: i32) {
     let mut word = NIL.to_ne_bytes();
     while u32::from_ne_bytes(word) == NIL && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
-        file.read_exact_at(&mut word, WATCH).expect("the watch");
+        file.read_exact_at(&mut word, usysv::places_in_set::WATCH)
+            .expect("the watch");
     }
 }
 
