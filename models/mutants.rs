@@ -128,8 +128,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "rises while others claim",
         file: "sem/wait.rs",
-        place: "let locked = [lock(self.ns, self.pin, self.id)];",
-        wrong: "{ self.seat.rise(); self.seat.take(None); lock(self.ns, self.pin, self.id) }",
+        place: "let locked = [self.lock()];",
+        wrong: "{ self.seat.rise(); self.seat.take(None); self.lock() }",
     },
     Mutant {
         name: "forgives what the dead owed",

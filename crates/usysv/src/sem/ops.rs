@@ -209,12 +209,6 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// Asks for what the next call will change besides.
-    pub(super) fn expect_turn(&self, ops: &[Sembuf]) {
-        expect(&raw const self.h.object.lock);
-        self.expect_changes(ops);
-    }
-
     /// Whether an operation cannot go, as far as a look without the lock tells.
     fn holds_up(&self, op: &Sembuf) -> bool {
         let removed = self.h.object.state.load(Relaxed) != LIVE;

@@ -25,8 +25,7 @@ use crate::chair::{Chair, Seat};
 use crate::crash::crashpoint;
 use crate::critical;
 use crate::errno::{Errno, Result};
-use crate::handle::Pin;
-use crate::namespace::Namespace;
+use crate::map::expect;
 use crate::process;
 use crate::sleeping::Sleeping;
 use crate::sys;
@@ -49,9 +48,9 @@ const LISTENERS: usize = 2;
 
 /// One sleeping call.
 struct Sleeper<'a> {
-    ns: &'a Namespace,
-    pin: &'a Pin<'a>,
+    set: Set<'a>,
     id: i32,
+    ops: &'a [Sembuf],
     index: u32,
     slot: &'a Slot,
     handled: u32,
@@ -79,9 +78,9 @@ pub(super) fn wait(
 ) -> Result<()> {
     let index = q.with_repair(|q| q.enlist(ops, undoes, blocking))?;
     let sleeper = Sleeper {
-        ns: q.ns,
-        pin: q.pin,
+        set: q.set,
         id,
+        ops,
         index,
         slot: q.p.slot(index)?,
         handled: tls::block().handled.load(Relaxed),
@@ -91,7 +90,6 @@ pub(super) fn wait(
         }),
         taken: AtomicU32::new(0),
     };
-    let set = q.set;
     let how = Sleep {
         ns: LIGHT_NS,
         bell: match q.h.rows.load(Relaxed) {
@@ -109,8 +107,6 @@ pub(super) fn wait(
     sleeping.during(|cancelled_anywhere| {
         drop(q);
         let ended = sleeper.wait(how, until, cancelled_anywhere);
-        // The next call comes soon, and is as like as not an answer.
-        set.expect_turn(ops);
         if let Err(Errno::EIO) = ended {
             sleeper.withdraw();
         }
@@ -120,6 +116,10 @@ pub(super) fn wait(
 }
 
 impl<'a> Sleeper<'a> {
+    fn lock(&self) -> Result<Locked<'a>> {
+        lock(self.set.ns, self.set.pin, self.id)
+    }
+
     /// `semop` is no cancellation point, but where a thread is to be cancelled anywhere.
     fn wait(&self, mut how: Sleep, until: Option<u64>, cancelled_anywhere: bool) -> Result<()> {
         let mut beats = 0u64;
@@ -128,6 +128,7 @@ impl<'a> Sleeper<'a> {
                 cancelling::point();
             }
             let slept = self.sleep(&how, until);
+            self.expect_news();
             if let Some(news) = self.news() {
                 return news;
             }
@@ -171,7 +172,7 @@ impl<'a> Sleeper<'a> {
         let Some(bell) = how.bell else {
             return sys::futex_wait(news, 0, how.ns.min(left));
         };
-        let Some(rings) = self.ns.listen(bell) else {
+        let Some(rings) = self.set.ns.listen(bell) else {
             return Ok(());
         };
         match sys::futex_wait_any([(news, 0), rings, (&self.taken, 0)], how.ns.min(left)) {
@@ -180,6 +181,14 @@ impl<'a> Sleeper<'a> {
             }
             other => other,
         }
+    }
+
+    /// Asks for what is changed now, and by the next call, which comes soon and is as like as not an answer: the
+    /// lines come together.
+    fn expect_news(&self) {
+        expect(self.slot);
+        expect(&raw const self.set.h.object.lock);
+        self.set.expect_changes(self.ops);
     }
 
     /// How the wait ended, if it has; then the slot is no longer ours.
@@ -195,9 +204,7 @@ impl<'a> Sleeper<'a> {
                 self.taken.store(seen, Relaxed);
                 self.slot.state.store(LEFT, Release);
                 crashpoint!("sem.wait.left");
-                if let Ok(h) = self.pin.map().at::<super::Header>(0) {
-                    h.left.store(self.index, Relaxed);
-                }
+                self.set.h.left.store(self.index, Relaxed);
             }
             critical::leave();
         }
@@ -210,7 +217,7 @@ impl<'a> Sleeper<'a> {
 
     /// Leaves the line with this error, unless there is news by now.
     fn give_up(&self, e: Errno) -> Result<()> {
-        let mut q = match lock(self.ns, self.pin, self.id) {
+        let mut q = match self.lock() {
             Err(Errno::EIDRM) => return self.news().unwrap_or(Err(Errno::EIDRM)),
             other => other?,
         };
@@ -224,7 +231,7 @@ impl<'a> Sleeper<'a> {
 
     /// A handler is about to run, and may never come back: the wait is over.
     fn withdraw(&self) {
-        let locked = lock(self.ns, self.pin, self.id);
+        let locked = self.lock();
         self.seat.rise();
         let Ok(mut q) = locked else {
             // Removed, or beyond repair: the slot goes with the set.
@@ -246,7 +253,7 @@ impl<'a> Sleeper<'a> {
 
     /// Whether we sleep deeply, and the bell that we hear is that of the watch. Without the lock.
     fn is_watched(&self, heard: Option<Bell>) -> bool {
-        let set = process::thread().and_then(|me| Set::of(self.ns, self.pin, me));
+        let set = process::thread().and_then(|me| Set::of(self.set.ns, self.set.pin, me));
         let Ok(set) = set else {
             return false;
         };
@@ -258,7 +265,7 @@ impl<'a> Sleeper<'a> {
     /// Slept long without news: looks around. `None`: there is news after all. EIDRM: removed.
     /// `patient`: it has no timeout of its own.
     fn look(&self, beats: u64, patient: bool) -> Result<Option<Sleep>> {
-        let mut q = lock(self.ns, self.pin, self.id)?;
+        let mut q = self.lock()?;
         q.with_repair(|q| q.look())?;
         // A handler may have taken the slot before the lock was ours.
         if self.taken.load(Relaxed) != 0 || self.slot.news.load(Relaxed) != 0 {
@@ -294,11 +301,8 @@ impl<'a> Sleeper<'a> {
         if self.seat.is_parents() {
             return;
         }
-        let Ok(h) = self.pin.map().at::<super::Header>(0) else {
-            return;
-        };
-        if h.watch.load(Relaxed) == self.index
-            && let Ok(mut q) = lock(self.ns, self.pin, self.id)
+        if self.set.h.watch.load(Relaxed) == self.index
+            && let Ok(mut q) = self.lock()
         {
             let _ = q.with_repair(|q| q.pass_watch(self.index));
         }
