@@ -134,13 +134,15 @@ pub const ROWS: &[Row] = &[
         .asks(Target::AtLeast(3.0)),
     Row::new("pingpong", "ping-pong as it comes, 2 CPUs", Work::PingPong(TwoCpus, Sleeping))
         .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
+    Row::new("pingpong-awake-look", "ping-pong as it comes, kept awake", Work::PingPong(TwoCpus, Sleeping))
+        .watched(Watch::Preempted).awake().asks(Target::AtLeast(3.0)),
     Row::new("answers", "request and reply in one queue, 2 CPUs", Work::Answers(TwoCpus))
         .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
     Row::new("answers-1cpu", "request and reply in one queue, 1 CPU", Work::Answers(OneCpu))
         .asks(Target::NotWorse),
     Row::new("pingpong-2cpu", "ping-pong sleeping (spin off), 2 CPUs", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
-    Row::new("pingpong-awake", "ping-pong sleeping, CPUs kept awake", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
+    Row::new("pingpong-awake", "ping-pong sleeping (spin off), kept awake", Work::PingPong(TwoCpus, Sleeping)).and(SLEEP)
         .bounded("limit-futex-awake").watched(Watch::Preempted).with_env(NO_SPIN).awake().rounds(DRIFTING)
         .asks(Target::NotWorse),
     Row::new("pingpong-1cpu", "ping-pong, 1 CPU", Work::PingPong(OneCpu, Sleeping)).and(SLEEP)
@@ -166,9 +168,11 @@ pub const ROWS: &[Row] = &[
         .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-pingpong", "semaphore ping-pong as it comes, 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
         .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
+    Row::new("sem-pingpong-awake-look", "semaphore ping-pong as it comes, kept awake", Work::SemPingPong(TwoCpus))
+        .and(SEM).watched(Watch::Preempted).awake().asks(Target::AtLeast(3.0)),
     Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
-    Row::new("sem-pingpong-awake", "semaphore ping-pong sleeping, CPUs kept awake", Work::SemPingPong(TwoCpus)).and(SEM)
+    Row::new("sem-pingpong-awake", "semaphore ping-pong sleeping (spin off), kept awake", Work::SemPingPong(TwoCpus)).and(SEM)
         .bounded("limit-futex-awake").watched(Watch::Preempted).with_env(NO_SPIN).awake().rounds(DRIFTING)
         .asks(Target::NotWorse),
     Row::new("sem-pingpong-1cpu", "semaphore ping-pong, 1 CPU", Work::SemPingPong(OneCpu)).and(SEM)
