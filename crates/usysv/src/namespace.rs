@@ -41,7 +41,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 /// `usysv-ns`, little end first: a foreign byte order does not match.
 const MAGIC: u64 = u64::from_le_bytes(*b"usysv-ns");
 /// Moves with every change of any layout in a namespace.
-pub(crate) const LAYOUT: u32 = 17;
+pub(crate) const LAYOUT: u32 = 18;
 const FILE_LEN: usize = 4096;
 /// How long after a limit's text file was opened for writing something may still be written.
 const SETTLE_MS: u64 = 2000;

@@ -221,7 +221,11 @@ fn begin(block: &'static Block) -> Result<&'static Block> {
         Err(theirs) => theirs,
     };
     block.robust.store(robust_list(block)?, Relaxed);
-    block.tid.store(sys::gettid(), Relaxed);
+    let tid = sys::gettid();
+    block.tid.store(tid, Relaxed);
+    // Containers count their threads from 1, but lay them out at random.
+    let page = core::ptr::from_ref(block).addr() >> 12;
+    block.name.store(tid ^ page as u32, Relaxed);
     block.bell_in.store(0, Relaxed);
     block.pid.store(pid, Relaxed);
     // Before the thread takes a lock.

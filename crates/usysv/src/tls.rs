@@ -32,6 +32,8 @@ pub struct Block {
     pub pid: AtomicU32,
     /// This thread.
     pub tid: AtomicU32,
+    /// What it is called where no more than a guess depends on it (`look`).
+    pub name: AtomicU32,
     /// The libc's robust-list head of this thread.
     pub robust: AtomicUsize,
     /// The robust-list entry behind the one lock of ours that this thread holds.

@@ -127,6 +127,29 @@ static void a_receiver_is_cancelled_anywhere(void) { cancelled(at_any_instructio
 static void a_sender_is_cancelled_anywhere(void) { cancelled(at_any_instruction, SENDS); }
 static void a_semop_is_cancelled_anywhere(void) { cancelled(at_any_instruction, TAKES); }
 
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/* From the first cancellation on threads sleep with clocks: a semop noticed only at the next beat, 500 ms. */
+static void a_later_semop_is_cancelled_before_its_beat(void) {
+  double quickest = 10;
+  for (int i = 0; i < 5; i++) {
+    make_objects();
+    pthread_t thread = sleeper(at_any_instruction, TAKES);
+    usleep(80000);
+    double began_at = seconds();
+    CHECK(pthread_cancel(thread) == 0);
+    CHECK(end_of(thread) == PTHREAD_CANCELED);
+    double took = seconds() - began_at;
+    quickest = took < quickest ? took : quickest;
+    remove_objects();
+  }
+  CHECK(quickest < 0.2);
+}
+
 static void not_cancelled(void *(*how)(void *), enum call call) {
   make_objects();
   pthread_t thread = sleeper(how, call);
@@ -235,6 +258,7 @@ int main(void) {
   CASE(a_receiver_is_cancelled_anywhere);
   CASE(a_sender_is_cancelled_anywhere);
   CASE(a_semop_is_cancelled_anywhere);
+  CASE(a_later_semop_is_cancelled_before_its_beat);
   CASE(a_semop_is_no_cancellation_point);
   CASE(who_is_not_to_be_cancelled_receives);
   CASE(who_is_cancelled_before_takes_nothing);

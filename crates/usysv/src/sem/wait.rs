@@ -169,18 +169,19 @@ impl<'a> Sleeper<'a> {
         if let Some(slept) = slept {
             return slept;
         }
-        let Some(bell) = how.bell else {
-            return sys::futex_wait(news, 0, how.ns.min(left));
-        };
-        let Some(rings) = self.set.ns.listen(bell) else {
-            return Ok(());
-        };
-        match sys::futex_wait_any([(news, 0), rings, (&self.taken, 0)], how.ns.min(left)) {
-            Err(Errno::ENOSYS | Errno::EPERM) => {
-                sys::futex_wait(news, 0, how.ns.min(DEAF_NS).min(left))
+        let ns = how.ns.min(left);
+        cancelling::while_noted(news, || {
+            let Some(bell) = how.bell else {
+                return sys::futex_wait(news, 0, ns);
+            };
+            let Some(rings) = self.set.ns.listen(bell) else {
+                return Ok(());
+            };
+            match sys::futex_wait_any([(news, 0), rings, (&self.taken, 0)], ns) {
+                Err(Errno::ENOSYS | Errno::EPERM) => sys::futex_wait(news, 0, ns.min(DEAF_NS)),
+                other => other,
             }
-            other => other,
-        }
+        })
     }
 
     /// Asks for what is changed now, and by the next call, which comes soon and is as like as not an answer: the
