@@ -32,7 +32,7 @@ pub fn prepare(side: Side, row: &Row) -> Result<Box<dyn Case>> {
         Work::SemPair { len, undo } => sem::pair(side, watch, len, undo)?,
         Work::SemSleepers(sleepers) => sem::past_sleepers(watch, sleepers)?,
         Work::SemMutex(processes) => sem::mutex(side, watch, processes)?,
-        Work::SemPingPong(place) => sem::ping_pong(side, watch, place)?,
+        Work::SemPingPong { place, busy_us } => sem::ping_pong(side, watch, place, busy_us)?,
         Work::SemCreateRemove => sem::create_remove(watch),
         Work::ShmAttach => shm::attach(watch)?,
         Work::ShmFill => shm::fill(watch)?,

@@ -43,8 +43,9 @@ pub enum Work {
     SemSleepers(usize),
     /// So many processes share a semaphore as a mutex; an operation is one pair.
     SemMutex(u64),
-    /// Two processes wake each other by semaphores; an operation is one round trip.
-    SemPingPong(Place),
+    /// Two processes wake each other by semaphores, after each has computed for so long; an operation is one
+    /// round trip, all of it.
+    SemPingPong { place: Place, busy_us: u64 },
     /// `semget(IPC_PRIVATE)` and `IPC_RMID`.
     SemCreateRemove,
     /// `shmat` and `shmdt`.

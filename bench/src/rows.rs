@@ -9,8 +9,8 @@ use crate::side::Side;
 /// A receiver may poll for a while before it sleeps; this makes it sleep at once.
 const NO_SPIN: &[(&str, &str)] = &[("USYSV_SPIN", "0")];
 
-/// What it takes to wake another CPU that is awake has two values, one 1.5 times the other, on a virtual
-/// machine with two CPUs, and goes from one to the other every few seconds: the sides take turns more often.
+/// What memory and another CPU take has two values on a virtual machine, and goes from one to the other every
+/// few seconds (a wake on CPUs kept awake: 2.5 us, 3.7 us): the sides take turns more often.
 const DRIFTING: usize = 9;
 
 /// Whoever can pass a message to itself.
@@ -166,22 +166,26 @@ pub const ROWS: &[Row] = &[
         .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
     Row::new("sem-mutex-16", "mutex of 16 processes, 2 CPUs", Work::SemMutex(16)).and(SEM)
         .watched(Watch::Nothing).asks(Target::AtLeast(50.0)),
-    Row::new("sem-pingpong", "semaphore ping-pong as it comes, 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
+    Row::new("sem-pingpong", "semaphore ping-pong as it comes, 2 CPUs", Work::SemPingPong { place: TwoCpus, busy_us: 0 }).and(SEM)
         .watched(Watch::Preempted).asks(Target::AtLeast(3.0)),
-    Row::new("sem-pingpong-awake-look", "semaphore ping-pong as it comes, kept awake", Work::SemPingPong(TwoCpus))
+    Row::new("sem-pingpong-awake-look", "semaphore ping-pong as it comes, kept awake", Work::SemPingPong { place: TwoCpus, busy_us: 0 })
         .and(SEM).watched(Watch::Preempted).awake().asks(Target::AtLeast(3.0)),
-    Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong(TwoCpus)).and(SEM)
+    Row::new("sem-pingpong-busy", "semaphore ping-pong, computing for 50 us", Work::SemPingPong { place: TwoCpus, busy_us: 50 })
+        .watched(Watch::Preempted).asks(Target::NotWorse),
+    Row::new("sem-pingpong-busy-awake", "semaphore ping-pong, computing for 50 us, kept awake", Work::SemPingPong { place: TwoCpus, busy_us: 50 })
+        .watched(Watch::Preempted).awake().asks(Target::NotWorse),
+    Row::new("sem-pingpong-2cpu", "semaphore ping-pong sleeping (spin off), 2 CPUs", Work::SemPingPong { place: TwoCpus, busy_us: 0 }).and(SEM)
         .bounded("limit-futex").watched(Watch::Preempted).with_env(NO_SPIN).asks(Target::NotWorse),
-    Row::new("sem-pingpong-awake", "semaphore ping-pong sleeping (spin off), kept awake", Work::SemPingPong(TwoCpus)).and(SEM)
+    Row::new("sem-pingpong-awake", "semaphore ping-pong sleeping (spin off), kept awake", Work::SemPingPong { place: TwoCpus, busy_us: 0 }).and(SEM)
         .bounded("limit-futex-awake").watched(Watch::Preempted).with_env(NO_SPIN).awake().rounds(DRIFTING)
         .asks(Target::NotWorse),
-    Row::new("sem-pingpong-1cpu", "semaphore ping-pong, 1 CPU", Work::SemPingPong(OneCpu)).and(SEM)
+    Row::new("sem-pingpong-1cpu", "semaphore ping-pong, 1 CPU", Work::SemPingPong { place: OneCpu, busy_us: 0 }).and(SEM)
         .bounded("limit-futex-1cpu").asks(Target::NotWorse),
     Row::new("sem-create-remove", "semget(IPC_PRIVATE)+IPC_RMID", Work::SemCreateRemove),
 
     Row::new("shm-attach", "shmat+shmdt", Work::ShmAttach).bounded("limit-map")
         .asks(Target::AtLeast(1.0 / 1.2)),
-    Row::new("shm-fill", "fill 1 MiB of a segment", Work::ShmFill)
+    Row::new("shm-fill", "fill 1 MiB of a segment", Work::ShmFill).rounds(DRIFTING)
         .asks(Target::NotWorse),
     Row::new("shm-stat-100", "IPC_STAT, 100 attachers", Work::ShmStat(100))
         .asks(Target::AtMost(100_000.0)),

@@ -141,21 +141,35 @@ fn mutex_of<S: Semaphores>(set: S, watch: Watch, processes: u64) -> Result<Box<d
     }))
 }
 
-/// Two processes wake each other in turn; an operation is one round trip.
-pub fn ping_pong(side: Side, watch: Watch, place: Place) -> Result<Box<dyn Case>> {
+/// Two processes wake each other in turn, after each has computed for so long; an operation is one round trip.
+pub fn ping_pong(side: Side, watch: Watch, place: Place, busy_us: u64) -> Result<Box<dyn Case>> {
     match side {
-        Side::PosixSem => ping_pong_of(posix::Semaphores::of(&[0, 0])?, watch, place),
-        _ => ping_pong_of(Set::of(&[0, 0])?, watch, place),
+        Side::PosixSem => ping_pong_of(posix::Semaphores::of(&[0, 0])?, watch, place, busy_us),
+        _ => ping_pong_of(Set::of(&[0, 0])?, watch, place, busy_us),
     }
 }
 
-fn ping_pong_of<S: Semaphores>(set: S, watch: Watch, place: Place) -> Result<Box<dyn Case>> {
+/// Computes for so long.
+fn compute(us: u64) {
+    let until = sys::monotonic_ns() + 1000 * us;
+    while us > 0 && sys::monotonic_ns() < until {
+        std::hint::spin_loop();
+    }
+}
+
+fn ping_pong_of<S: Semaphores>(
+    set: S,
+    watch: Watch,
+    place: Place,
+    busy_us: u64,
+) -> Result<Box<dyn Case>> {
     let (here, there) = cpus(place)?;
     let set = Rc::new(set);
     let theirs = set.clone();
     let peer = Peer::start(there, move |operations| {
         for _ in 0..operations {
             theirs.change(0, -1)?;
+            compute(busy_us);
             theirs.change(1, 1)?;
         }
         Ok(())
@@ -164,6 +178,7 @@ fn ping_pong_of<S: Semaphores>(set: S, watch: Watch, place: Place) -> Result<Box
     let ours = set.clone();
     let work = move |operations| {
         for _ in 0..operations {
+            compute(busy_us);
             ours.change(0, 1)?;
             ours.change(1, -1)?;
         }

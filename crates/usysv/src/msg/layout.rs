@@ -370,14 +370,21 @@ pub(super) unsafe fn known_slot<'a>(map: &Map, index: u32) -> &'a Slot {
     unsafe { map.known(start.wrapping_add(index as usize * SLOT)) }
 }
 
-/// Where slot 0 would lie, if all were as those of a later extent.
-#[cold]
-#[inline(never)]
+/// Where slot 0 would lie, if all were as those of an extent beyond the first.
+#[inline(always)]
 fn start_beyond(index: u32) -> usize {
-    let (k, _) = locate(index);
-    STARTS.get(k).map_or(PAGE, |start| {
-        start.wrapping_sub(capacity(k - 1) as usize * SLOT)
-    })
+    /// By the place of the index's highest bit; extents that a queue cannot have lie where the header does.
+    static STARTS_BY_BIT: [usize; 32] = {
+        let mut starts = [0; 32];
+        let mut k = 1;
+        while k < MAX_EXTENTS {
+            let first = capacity(k - 1);
+            starts[first.ilog2() as usize] = STARTS[k].wrapping_sub(first as usize * SLOT);
+            k += 1;
+        }
+        starts
+    };
+    STARTS_BY_BIT[31 - (index | 1).leading_zeros() as usize]
 }
 
 impl Header {

@@ -374,8 +374,7 @@ impl<'a> Locked<'a> {
     /// sleepers' slots take is not to be had, and nothing to walk all slots for.
     pub(super) fn trim(&mut self) {
         let h = self.h;
-        let sleepers = h.receivers.get() as usize + h.senders.get() as usize;
-        let idle = self.memory().saturating_sub(sleepers * SLOT);
+        let idle = h.idle_memory();
         if h.qnum.load(Relaxed) == 0 && idle > PAGE && h.handed.load(Relaxed) == 0 {
             self.trim_slow(idle);
         }
@@ -451,8 +450,14 @@ impl Header {
     #[cold]
     #[inline(never)]
     fn has_much(&self, grown: u64) -> bool {
-        let memory = self.memory();
-        memory > PAGE && (memory > KEEP || grown < Stamp::of(&self.op_stamp).time() as u64)
+        let idle = self.idle_memory();
+        idle > PAGE && (idle > KEEP || grown < Stamp::of(&self.op_stamp).time() as u64)
+    }
+
+    /// What no sleeper is in.
+    fn idle_memory(&self) -> usize {
+        let sleepers = self.receivers.get() as usize + self.senders.get() as usize;
+        self.memory().saturating_sub(sleepers.saturating_mul(SLOT))
     }
 }
 
