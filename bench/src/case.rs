@@ -148,6 +148,28 @@ impl<F: FnMut() -> Result<Sample>> Case for Once<F> {
     }
 }
 
+/// Work that two processes do together: `theirs` in another one, as often as `ours` here.
+pub fn together<T: 'static>(
+    watch: Watch,
+    place: Place,
+    mut theirs: impl FnMut() -> Result<()>,
+    mut ours: impl FnMut() -> Result<()> + 'static,
+    kept: T,
+) -> Result<Box<dyn Case>> {
+    let (here, there) = cpus(place)?;
+    let peer = Peer::start(there, |operations| {
+        (0..operations).try_for_each(|_| theirs())
+    })?;
+    sys::pin(here)?;
+    Ok(Box::new(Partnered {
+        watch,
+        share: 1,
+        work: move |operations| (0..operations).try_for_each(|_| ours()),
+        peers: vec![peer],
+        _kept: kept,
+    }))
+}
+
 /// Work that other processes do a part of.
 pub struct Partnered<F, T> {
     pub watch: Watch,

@@ -1,7 +1,6 @@
 //! The rows of what the machine itself takes: no message or turn is passed faster than that.
 
-use crate::case::{Case, Partnered, cpus, during, repeat, wrong};
-use crate::peer::Peer;
+use crate::case::{Case, during, repeat, together, wrong};
 use crate::posix::{self, RobustMutex};
 use crate::row::{Place, Watch};
 use crate::sys;
@@ -39,7 +38,6 @@ fn turns(
     wait: impl Fn(&AtomicU32, u32) + Copy + 'static,
     tell: impl Fn(&AtomicU32) + Copy + 'static,
 ) -> Result<Box<dyn Case>> {
-    let (here, there) = cpus(place)?;
     let (ping, pong) = posix::shared_words()?;
     let until = move |word: &AtomicU32, turn: u32| loop {
         match word.load(Ordering::Acquire) {
@@ -51,31 +49,20 @@ fn turns(
         word.store(turn, Ordering::Release);
         tell(word);
     };
-    let mut turn = 0u32;
-    let peers = vec![Peer::start(there, move |operations| {
-        for _ in 0..operations {
-            turn = turn.wrapping_add(1);
-            until(ping, turn);
-            raise(pong, turn);
-        }
-        Ok(())
-    })?];
-    sys::pin(here)?;
-    let work = move |operations| {
-        for _ in 0..operations {
-            turn = turn.wrapping_add(1);
-            raise(ping, turn);
-            until(pong, turn);
-        }
+    let (mut their_turn, mut our_turn) = (0u32, 0u32);
+    let theirs = move || {
+        their_turn = their_turn.wrapping_add(1);
+        until(ping, their_turn);
+        raise(pong, their_turn);
         Ok(())
     };
-    Ok(Box::new(Partnered {
-        watch,
-        share: 1,
-        work,
-        peers,
-        _kept: (),
-    }))
+    let ours = move || {
+        our_turn = our_turn.wrapping_add(1);
+        raise(ping, our_turn);
+        until(pong, our_turn);
+        Ok(())
+    };
+    together(watch, place, theirs, ours, ())
 }
 
 /// A cache line that goes there and comes back.

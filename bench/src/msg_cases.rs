@@ -4,9 +4,8 @@
 //! writing `/proc/sys/kernel/msgmnb`: Linux serves that file of the worker's own IPC namespace,
 //! the preload library that of the usysv namespace.
 
-use crate::case::{Case, Meter, Partnered, Sample, cpus, during, repeat, wrong};
+use crate::case::{Case, Meter, Sample, during, repeat, together, wrong};
 use crate::channel::Queue;
-use crate::peer::Peer;
 use crate::row::{Place, Select, Watch};
 use crate::sleepers::Sleepers;
 use crate::sys::{self, Message, TEXT};
@@ -93,35 +92,20 @@ pub fn past_receivers(watch: Watch, receivers: usize) -> Result<Box<dyn Case>> {
 
 /// Two processes answer each other in one queue, each by the other's type.
 pub fn answers(watch: Watch, place: Place) -> Result<Box<dyn Case>> {
-    let (here, there) = cpus(place)?;
     let queue = Queue::private()?;
     let id = queue.id();
-    let mut ball = Message::new(1);
-    let peer = Peer::start(there, move |operations| {
-        for _ in 0..operations {
-            sys::msgrcv(id, &mut ball, LEN, 1, 0)?;
-            ball.mtype = 2;
-            sys::msgsnd(id, &ball, LEN, 0)?;
-        }
-        Ok(())
-    })?;
-    sys::pin(here)?;
-    let mut ball = Message::new(1);
-    let work = move |operations| {
-        for _ in 0..operations {
-            ball.mtype = 1;
-            sys::msgsnd(id, &ball, LEN, 0)?;
-            sys::msgrcv(id, &mut ball, LEN, 2, 0)?;
-        }
-        Ok(())
+    let (mut asked, mut answered) = (Message::new(1), Message::new(1));
+    let theirs = move || {
+        sys::msgrcv(id, &mut asked, LEN, 1, 0)?;
+        asked.mtype = 2;
+        sys::msgsnd(id, &asked, LEN, 0)
     };
-    Ok(Box::new(Partnered {
-        watch,
-        share: 1,
-        work,
-        peers: vec![peer],
-        _kept: queue,
-    }))
+    let ours = move || {
+        answered.mtype = 1;
+        sys::msgsnd(id, &answered, LEN, 0)?;
+        sys::msgrcv(id, &mut answered, LEN, 2, 0).map(drop)
+    };
+    together(watch, place, theirs, ours, queue)
 }
 
 /// Samples of creating and of removing `count` queues that all exist at once.

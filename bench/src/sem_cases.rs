@@ -1,6 +1,6 @@
 //! Semaphores: what a worker does for their rows.
 
-use crate::case::{Case, Partnered, cpus, during, impossible, repeat, wrong};
+use crate::case::{Case, Partnered, cpus, during, impossible, repeat, together, wrong};
 use crate::peer::Peer;
 use crate::posix;
 use crate::row::{Place, Watch};
@@ -163,32 +163,17 @@ fn ping_pong_of<S: Semaphores>(
     place: Place,
     busy_us: u64,
 ) -> Result<Box<dyn Case>> {
-    let (here, there) = cpus(place)?;
     let set = Rc::new(set);
-    let theirs = set.clone();
-    let peer = Peer::start(there, move |operations| {
-        for _ in 0..operations {
-            theirs.change(0, -1)?;
-            compute(busy_us);
-            theirs.change(1, 1)?;
-        }
-        Ok(())
-    })?;
-    sys::pin(here)?;
-    let ours = set.clone();
-    let work = move |operations| {
-        for _ in 0..operations {
-            compute(busy_us);
-            ours.change(0, 1)?;
-            ours.change(1, -1)?;
-        }
-        Ok(())
+    let (theirs, ours) = (set.clone(), set.clone());
+    let answer = move || {
+        theirs.change(0, -1)?;
+        compute(busy_us);
+        theirs.change(1, 1)
     };
-    Ok(Box::new(Partnered {
-        watch,
-        share: 1,
-        work,
-        peers: vec![peer],
-        _kept: set,
-    }))
+    let ask = move || {
+        compute(busy_us);
+        ours.change(0, 1)?;
+        ours.change(1, -1)
+    };
+    together(watch, place, answer, ask, set)
 }

@@ -13,7 +13,6 @@ pub(super) const ALL: &[Scenario] = table![
     index_of_a_queue_that_grew_elsewhere_serves_all,
     buffer_taken_away_in_a_child_is_the_parents_still,
     buffer_taken_away_by_a_thread_is_efault,
-    buffer_taken_away_by_pkey_mprotect_is_efault,
     child_of_a_user_stamps_for_itself,
     receiver_between_two_sends_of_its_type_gets_the_second,
     one_message_of_each_length_comes_whole,
@@ -118,20 +117,6 @@ fn buffer_taken_away_by_a_thread_is_efault(t: &Stage) {
     t.send_from(queue, area, 5, IPC_NOWAIT).fails(EFAULT);
     t.put(queue, 1, "lost");
     t.recv_into(queue, area, 5, 0, IPC_NOWAIT).fails(EFAULT);
-    t.is_empty(queue);
-}
-
-fn buffer_taken_away_by_pkey_mprotect_is_efault(t: &Stage) {
-    let queue = t.private();
-    let area = Area::message(1, b"hello");
-    for _ in 0..2 {
-        t.send_from(queue, &area, 5, IPC_NOWAIT).must();
-        t.recv_into(queue, &area, 5, 0, IPC_NOWAIT).must();
-    }
-    t.send_from(queue, &area, 5, IPC_NOWAIT).must();
-    area.withdraw_by_key();
-    t.send_from(queue, &area, 5, IPC_NOWAIT).fails(EFAULT);
-    t.recv_into(queue, &area, 5, 0, IPC_NOWAIT).fails(EFAULT);
     t.is_empty(queue);
 }
 

@@ -31,6 +31,7 @@ pub(super) const ALL: &[Scenario] = table![
     receive_across_pages_works,
     odd_addresses_work,
     memory_taken_away_after_use_is_efault,
+    memory_taken_away_by_pkey_mprotect_is_efault,
     memory_made_read_only_after_use_is_efault,
 ];
 
@@ -246,6 +247,14 @@ fn odd_addresses_work(t: &Stage) {
 }
 
 fn memory_taken_away_after_use_is_efault(t: &Stage) {
+    taken_away_after_use(t, Area::withdraw);
+}
+
+fn memory_taken_away_by_pkey_mprotect_is_efault(t: &Stage) {
+    taken_away_after_use(t, Area::withdraw_by_key);
+}
+
+fn taken_away_after_use(t: &Stage, take_away: fn(&Area)) {
     let queue = t.private();
     let area = Area::message(1, b"hello");
     for _ in 0..3 {
@@ -253,7 +262,7 @@ fn memory_taken_away_after_use_is_efault(t: &Stage) {
         t.recv_into(queue, &area, 5, 0, IPC_NOWAIT).must();
     }
     t.send_from(queue, &area, 5, IPC_NOWAIT).must();
-    area.withdraw();
+    take_away(&area);
     t.send_from(queue, &area, 5, IPC_NOWAIT).fails(EFAULT);
     t.recv_into(queue, &area, 5, 0, IPC_NOWAIT).fails(EFAULT);
     t.is_empty(queue);
